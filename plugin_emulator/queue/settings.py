@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
+class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of one queue with Kong's defaults (SPEC CFG-4, CFG-7).
 
     Delays and times are in seconds, ``max_bytes`` in bytes of serialised entries (None: no limit).

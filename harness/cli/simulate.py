@@ -1,0 +1,150 @@
+"""``kong-metering simulate``: the plugin's queue in virtual time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from plugin_emulator.queue import QueueSettings
+from plugin_emulator.runtime.outage import Outage, Steady, Summary, run_steady
+from plugin_emulator.runtime.simulation import Schedule, trace
+
+from .main import CannotContinue
+
+
+@contextmanager
+def output_file(path: str) -> Iterator[BinaryIO]:
+    """Yield a binary file that appears under ``path`` only when all of it was written; ``-`` is standard output."""
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise CannotContinue(f"{path}: cannot be written: {error.strerror}") from None
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        draft.chmod(0o644)
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def input_file(path: str) -> Iterator[BinaryIO]:
+    """Yield a binary file for ``path``; ``-`` is standard input."""
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(path).open("rb")
+    except OSError as error:
+        raise CannotContinue(f"{path}: cannot be read: {error.strerror}") from None
+    with file:
+        yield file
+
+
+@click.command(help=__doc__)
+@click.option("--schedules", metavar="FILE", help="Schedules as JSON lines, one trace out for each; - for stdin.")
+@click.option("-o", "--output", default="-", metavar="FILE", help="Where to write; - for stdout (the default).")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Events per second, evenly spaced.")
+@click.option("--duration", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds of traffic.")
+@click.option("--rtt", type=click.FloatRange(min=0), default=0.05, help="Seconds one POST takes (default 0.05).")
+@click.option("--entry-bytes", type=click.IntRange(min=0), default=700, help="Bytes of one serialised event.")
+@click.option("--outage", "outages", multiple=True, metavar="START:LENGTH", help="Ingest answers 503; in seconds.")
+@click.option("-q", "--queue", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of config.queue.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    schedules: str | None,
+    output: str,
+    rate: float | None,
+    duration: float,
+    rtt: float,
+    entry_bytes: int,
+    outages: tuple[str, ...],
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Run schedules, or steady traffic with outages."""
+    if (schedules is None) == (rate is None):
+        raise click.UsageError("give either --schedules FILE or --rate EVENTS_PER_SECOND")
+    if schedules is not None:
+        if settings or outages:
+            raise click.UsageError("--queue and --outage go with --rate; a schedule brings its own")
+        _run_schedules(schedules, output)
+        return 0
+    assert rate is not None
+    steady = Steady(rate, duration, entry_bytes, rtt, tuple(_outage(text) for text in outages))
+    summary = run_steady(_queue_settings(settings), steady)
+    text = msgspec.json.encode(summary).decode() if as_json else _summary_text(summary)
+    with output_file(output) as file:
+        file.write(text.encode() + b"\n")
+    return 0
+
+
+def _run_schedules(source: str, output: str) -> None:
+    decoder = msgspec.json.Decoder(Schedule)
+    encode = msgspec.json.Encoder().encode
+    with input_file(source) as lines, output_file(output) as file:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                schedule = decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                name = "standard input" if source == "-" else source
+                raise CannotContinue(f"{name}:{number}: is not a schedule: {error}") from None
+            del line
+            file.write(encode(trace(schedule)))
+            file.write(b"\n")
+
+
+def _queue_settings(pairs: tuple[str, ...]) -> QueueSettings:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--queue {pair!r}: write NAME=VALUE, e.g. max_batch_size=100")
+        values[name.strip().removeprefix("queue.")] = value.strip()
+    try:
+        return msgspec.convert(values, QueueSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise click.UsageError(f"--queue: {error}") from None
+
+
+def _outage(text: str) -> Outage:
+    start, colon, length = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        outage = Outage(float(start), float(length))
+        if not (outage.start >= 0 and outage.length > 0):
+            raise ValueError
+    except ValueError:
+        raise click.UsageError(f"--outage {text!r}: write START:LENGTH in seconds, e.g. 300:60") from None
+    return outage
+
+
+def _summary_text(summary: Summary) -> str:
+    lost = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.lost.items())) or "none"
+    return (
+        f"arrived   {summary.arrived:,}\n"
+        f"delivered {summary.delivered:,} in {summary.posts:,} POSTs ({summary.failed_posts:,} failed)\n"
+        f"lost      {lost}\n"
+        f"waiting   at most {summary.peak_entries:,} entries\n"
+        f"delay     mean {summary.mean_delay:.3f} s, at most {summary.max_delay:.3f} s\n"
+        f"ended at  {summary.ended_at:.3f} s"
+    )
