@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
-
 import click
 import msgspec
 
@@ -17,44 +9,8 @@ from plugin_emulator.queue import QueueSettings
 from plugin_emulator.runtime.outage import Outage, Steady, Summary, run_steady
 from plugin_emulator.runtime.simulation import Schedule, trace
 
+from .json_lines import input_file, output_file
 from .main import CannotContinue
-
-
-@contextmanager
-def output_file(path: str) -> Iterator[BinaryIO]:
-    """Yield a binary file that appears under ``path`` only when all of it was written; ``-`` is standard output."""
-    if path == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    target = Path(path)
-    try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise CannotContinue(f"{path}: cannot be written: {error.strerror}") from None
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        draft.chmod(0o644)
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def input_file(path: str) -> Iterator[BinaryIO]:
-    """Yield a binary file for ``path``; ``-`` is standard input."""
-    if path == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(path).open("rb")
-    except OSError as error:
-        raise CannotContinue(f"{path}: cannot be read: {error.strerror}") from None
-    with file:
-        yield file
 
 
 @click.command(help=__doc__)

@@ -60,7 +60,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def simulate(
-    settings: QueueSettings, arrivals: Iterable[Arrival], ingest: Ingest, recorder: Recorder, stop_at: float | None = None
+    settings: QueueSettings,
+    arrivals: Iterable[Arrival],
+    ingest: Ingest,
+    recorder: Recorder,
+    stop_at: float | None = None,
 ) -> Outcome:
     """Run one queue in virtual time until nothing is left to happen.
 
