@@ -128,10 +128,11 @@ def without_nulls(data: Any, schema: Mapping[str, Any]) -> Any:
     """Return ``data`` without the known properties that are null."""
     if isinstance(data, dict) and "properties" in schema:
         properties = schema["properties"]
+        known = {*properties, *schema.get("x-not-emulated", ())}
         return {
             name: without_nulls(value, properties[name]) if name in properties else value
             for name, value in data.items()
-            if value is not None or name not in properties
+            if value is not None or name not in known
         }
     if isinstance(data, list) and "items" in schema:
         return [without_nulls(item, schema["items"]) for item in data]
@@ -175,14 +176,10 @@ def _complaint(error: ValidationError, schema: Mapping[str, Any]) -> str:
             if low is not None and high is not None:
                 return f"expected a value between {low} and {high}"
             return f"expected a value of at least {low}" if low is not None else f"expected a value of at most {high}"
-        case "minLength":
+        case "minLength" | "minItems" | "minProperties":
             return "must not be empty"
         case "maxLength":
             return f"has {len(instance)} characters, more than {expected}"
-        case "minItems":
-            return "must not be empty"
-        case "uniqueItems":
-            return "has a value twice"
         case _:
             return "is not written as expected"
 
@@ -197,8 +194,10 @@ def kind(value: Any) -> str:
         if not is_number(value):
             return "a number that is not finite or too large"
         return "a number"
-    names = {str: "a string", dict: "an object", list: "a list"}
-    return names.get(type(value), f"a {type(value).__name__} (quote it to make it a string)")
+    for known, name in ((str, "a string"), (dict, "an object"), (list, "a list")):
+        if isinstance(value, known):
+            return name
+    return f"a {type(value).__name__} (quote it to make it a string)"
 
 
 def _positions(data: Any) -> dict[Pointer, int]:
