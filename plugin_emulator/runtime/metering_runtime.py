@@ -111,6 +111,10 @@ class MeteringRuntime:
             for instance_id, instance in (*self._retired.items(), *self._instances.items())
         }
 
+    async def idle(self) -> None:
+        """Return when every event was delivered or lost."""
+        await asyncio.gather(*(one.worker.idle() for one in (*self._retired.values(), *self._instances.values())))
+
     async def stop(self, *, graceful: bool) -> int:
         """Stop; return how many queued events were lost by it.
 

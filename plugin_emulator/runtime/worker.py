@@ -94,6 +94,10 @@ class QueueWorker:
     async def drain(self) -> None:
         """Return when everything was delivered or given up, windows cut short as on a graceful stop (LIF-2)."""
         self._queue.shut_down()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Return when nothing waits, is under way or will be retried."""
         while self.busy:
             self._idle.clear()
             await self._idle.wait()

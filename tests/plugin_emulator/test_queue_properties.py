@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given
@@ -75,7 +76,7 @@ def test_a_batch_is_retried_unchanged_after_exactly_the_waits_of_ret1(schedule: 
         return
     tries = trace(schedule).tries
     retries = 0
-    for before, after in zip(tries, tries[1:], strict=False):
+    for before, after in itertools.pairwise(tries):
         if before.entries != after.entries:
             retries = 0
             continue
@@ -90,7 +91,7 @@ def test_nothing_is_sent_before_it_arrived_or_while_another_try_is_under_way(sch
     tries = trace(schedule).tries
     assert all(one.t >= arrived[entry] for one in tries for entry in one.entries)
     if schedule.queue.concurrency_limit == 1:
-        assert all(after.t >= before.t + before.duration for before, after in zip(tries, tries[1:], strict=False))
+        assert all(after.t >= before.t + before.duration for before, after in itertools.pairwise(tries))
 
 
 @given(schedules())
