@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Generic, TypeVar
 
 from .backoff import Delivery
@@ -32,7 +32,7 @@ POLL_INTERVAL = 1.0
 CAPACITY_WARNING = 0.8
 
 
-class Loss(str, Enum):
+class Loss(StrEnum):
     """Why an entry was lost."""
 
     OVERFLOW_ENTRIES = "overflow_entries"
