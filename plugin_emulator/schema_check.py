@@ -103,7 +103,8 @@ class Schema:
                     wanted = schema["properties"][name]
                     yield Problem("required field is missing", (*at, name), wanted.get("x-hint", f"add {name}"))
         else:
-            yield Problem(_complaint(error, schema), at, schema.get("x-hint", "correct it or leave it out"))
+            hint = _quoting_hint(error, schema) or schema.get("x-hint", "correct it or leave it out")
+            yield Problem(_complaint(error, schema), at, hint)
 
 
 def unknown_name(name: str, schema: Mapping[str, Any], version: str | None) -> tuple[str, str]:
@@ -181,7 +182,18 @@ def _complaint(error: ValidationError, schema: Mapping[str, Any]) -> str:
         case "maxLength":
             return f"has {len(instance)} characters, more than {expected}"
         case _:
-            return "is not written as expected"
+            return "is not in the form expected"
+
+
+def _quoting_hint(error: ValidationError, schema: Mapping[str, Any]) -> str | None:
+    """Return the advice for a value that is no string only because YAML read it as something else."""
+    value: Any = error.instance
+    expected: Any = error.validator_value
+    if error.validator != "type" or "string" not in expected:
+        return None
+    if isinstance(value, dict) and schema.get("x-referenceable") and any("vault://" in str(name) for name in value):
+        return 'put the reference in quotes: "{vault://backend/key}"'
+    return None if value is None or isinstance(value, (dict, list)) else "put it in quotes"
 
 
 def kind(value: Any) -> str:
@@ -197,7 +209,7 @@ def kind(value: Any) -> str:
     for known, name in ((str, "a string"), (dict, "an object"), (list, "a list")):
         if isinstance(value, known):
             return name
-    return f"a {type(value).__name__} (quote it to make it a string)"
+    return f"a {type(value).__name__}"
 
 
 def _positions(data: Any) -> dict[Pointer, int]:

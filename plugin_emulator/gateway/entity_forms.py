@@ -84,12 +84,11 @@ def check_form(kind_of_entity: str, data: Any, gateway: str) -> list[Problem]:
     problems = _SCHEMAS[kind_of_entity].check(data)
     if not isinstance(data, dict):
         return problems
-    wrong = {problem.pointer[:1] for problem in problems}
+    wrong = {problem.pointer for problem in problems}
     more = {"services": _check_service, "routes": _check_route, "consumers": _check_consumer}.get(kind_of_entity)
     if more is not None:
-        problems += [
-            problem for problem in more(given_fields(kind_of_entity, data)) if problem.pointer[:1] not in wrong
-        ]
+        fields = given_fields(kind_of_entity, data)
+        problems += [problem for problem in more(fields) if problem.pointer not in wrong]
     return problems
 
 

@@ -357,9 +357,9 @@ class _Loader:
             target = candidates[0]
             if target is None or any(candidate is not target for candidate in candidates):
                 known = [key for space, key in self.by_name if space == name and not _is_uuid(key)]
-                near = did_you_mean(keys[0], known)
+                near = did_you_mean(keys[0], known) if len(keys) == 1 else None
                 hint = f"did you mean {near!r}?" if near else f"declare it, or name one of this file's {name}"
-                self._refuse(at, f"there is no {KINDS[name]} {' = '.join(map(repr, keys))}", hint)
+                self._refuse(at, f"there is no {KINDS[name]} {' and '.join(map(repr, keys))}", hint)
                 raise _Unbuildable
             found = target
         if not isinstance(found.entity, wanted):

@@ -12,6 +12,11 @@ from plugin_emulator.schema_check import Schema
 
 ENTITY_SCHEMA = Schema.read(Path(__file__).parent / "schemas" / "plugin.json")
 DEFAULT_PROTOCOLS = ("grpc", "grpcs", "http", "https")
+_NO_GROUP_SCOPE = Problem(
+    "consumer groups are no scope of this plugin",
+    ("consumer_group",),
+    "use service, route or consumer, or none for all",
+)
 
 
 def check_entity(entity: Any) -> list[Problem]:
@@ -19,7 +24,8 @@ def check_entity(entity: Any) -> list[Problem]:
 
     Pointers are relative to the entity. A ``consumer_group`` is refused: the plugin has no such scope.
     """
-    return ENTITY_SCHEMA.check(entity)
+    problems = ENTITY_SCHEMA.check(entity)
+    return [_NO_GROUP_SCOPE if problem.pointer == ("consumer_group",) else problem for problem in problems]
 
 
 def validate_plugin(entity: Any, gateway: str) -> list[Problem]:
