@@ -1,0 +1,212 @@
+"""Lanes: independent ingest endpoints behind one port, each with its own token, faults, numbers and memory.
+
+The first step of the path selects one: ``/lane/<name>/…``. Everything else is the lane without a name. This room
+ties the endpoint's decisions to the capture; it knows no server, so any host can put it on the network.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.capture.record import CapturedRequest, body_members
+from harness.capture.redaction import redacted
+from harness.capture.store import CaptureError, CaptureWriter
+from harness.ingest.core import IngestCore, IngestSettings
+from harness.ingest.faults import NO_FAULT, Fault, FaultScript
+from harness.ingest.messages import IngestRequest, Receipt
+from harness.ingest.problem import problem
+
+_PREFIX = re.compile(r"/lane/([^/?#]*)(?=[/?#]|$)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def is_lane_name(text: str) -> bool:
+    """Return whether ``text`` can name a lane; "" is the lane without a name."""
+    return text == "" or _NAME.fullmatch(text) is not None
+
+
+@dataclass
+class Counts:
+    """How many requests and events a lane or a process has seen, by verdict."""
+
+    requests: int = 0
+    events: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    invalid: int = 0
+    refused: int = 0
+
+    def add(self, receipt: Receipt) -> None:
+        """Count one request with its verdicts."""
+        self.requests += 1
+        self.events += len(receipt.verdicts)
+        for verdict in receipt.verdicts:
+            setattr(self, verdict.verdict, getattr(self, verdict.verdict) + 1)
+
+
+@dataclass(eq=False)
+class Lane:
+    """One endpoint. ``arrived`` counts requests by their heads; ``listeners`` are called after each is captured.
+
+    ``offsets`` and ``lengths`` say where in the capture file the lane's requests are, so none stays in memory.
+    """
+
+    name: str
+    core: IngestCore
+    script: FaultScript
+    arrived: int = 0
+    closed: bool = False
+    counts: Counts = field(default_factory=Counts)
+    offsets: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: array[int] = field(default_factory=lambda: array("Q"))
+    listeners: set[Callable[[], None]] = field(default_factory=set)
+
+    def notify(self) -> None:
+        """Call the listeners."""
+        for listener in list(self.listeners):
+            listener()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request whose head has come in: its lane (None when there is none of that name), number and fault."""
+
+    lane: Lane | None
+    lane_name: str
+    number: int
+    fault: Fault
+    arrived_at: float
+    monotonic: float
+
+
+Observer = Callable[[CapturedRequest, Receipt], None]
+
+
+class Lanes:
+    """All lanes of one ingest process, over one capture file.
+
+    ``observer`` is told of each request once it is captured. Not safe for several threads at once.
+    """
+
+    def __init__(
+        self, capture: CaptureWriter, settings: IngestSettings, script: FaultScript, observer: Observer | None = None
+    ) -> None:
+        self._capture = capture
+        self._observer = observer
+        self._lanes: dict[str, Lane] = {}
+        self._strays = 0
+        self.counts = Counts()
+        self.capture_failure: str | None = None
+        self.set("", settings, script)
+
+    def set(self, name: str, settings: IngestSettings, script: FaultScript) -> Lane:
+        """Set up the lane ``name`` afresh: numbers from 1, an empty memory. What it captured stays in the file."""
+        self.remove(name)
+        self._lanes[name] = lane = Lane(name, IngestCore(settings), script)
+        return lane
+
+    def get(self, name: str) -> Lane | None:
+        """Return the lane, None when it was never set or is removed."""
+        return self._lanes.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all lanes, sorted."""
+        return sorted(self._lanes)
+
+    def remove(self, name: str) -> bool:
+        """Remove a lane; requests hanging in it are let go. Return whether there was one."""
+        lane = self._lanes.pop(name, None)
+        if lane is None:
+            return False
+        lane.closed = True
+        lane.notify()
+        return True
+
+    def arrive(self, path: str) -> Arrival:
+        """Take note of a request's head: it gets its number now, and with it its fault."""
+        match = _PREFIX.match(path)
+        name = match[1] if match else ""
+        lane = self._lanes.get(name)
+        if lane is None:
+            self._strays += 1
+            return Arrival(None, name, self._strays, NO_FAULT, time.time(), time.monotonic())
+        lane.arrived += 1
+        fault = lane.script.fault_for(lane.arrived)
+        return Arrival(lane, name, lane.arrived, fault, time.time(), time.monotonic())
+
+    def receive(self, arrival: Arrival, request: IngestRequest) -> Receipt:
+        """Decide on a request and write it to the capture; only then may the host answer.
+
+        When the capture cannot be written the events are not accepted and the answer is 503: nothing that was
+        answered with success is ever missing from the capture.
+        """
+        lane = arrival.lane
+        if lane is None:
+            receipt = Receipt(problem(404, f"There is no lane [{arrival.lane_name}]", f"stray-{arrival.number}"))
+        else:
+            receipt = lane.core.receive(request, arrival.fault)
+        record = _record(arrival, request, receipt, arrival.fault.label)
+        where = self._write(record)
+        if where is None:
+            if lane is None:
+                return Receipt(problem(503, "The capture cannot be written", f"stray-{arrival.number}"))
+            lane.core.forget(receipt)
+            return Receipt(lane.core.unavailable("The capture cannot be written") if arrival.fault.answers else None)
+        self._count(lane, record, receipt, where)
+        return receipt
+
+    def abandon(self, arrival: Arrival, request: IngestRequest) -> None:
+        """Record a request whose client left before the body was complete."""
+        receipt = Receipt(None)
+        record = _record(arrival, request, receipt, "incomplete")
+        where = self._write(record)
+        if where is not None:
+            self._count(arrival.lane, record, receipt, where)
+
+    def line(self, lane: Lane, index: int) -> bytes:
+        """Return the ``index``-th captured request of ``lane`` as JSON. Raises CaptureError."""
+        return self._capture.line(lane.offsets[index], lane.lengths[index])
+
+    def _write(self, record: CapturedRequest) -> tuple[int, int] | None:
+        try:
+            where = self._capture.append(record)
+        except CaptureError as error:
+            self.capture_failure = str(error)
+            return None
+        self.capture_failure = None
+        return where
+
+    def _count(self, lane: Lane | None, record: CapturedRequest, receipt: Receipt, where: tuple[int, int]) -> None:
+        self.counts.add(receipt)
+        if lane is not None:
+            lane.counts.add(receipt)
+            lane.offsets.append(where[0])
+            lane.lengths.append(where[1])
+            lane.notify()
+        if self._observer is not None:
+            self._observer(record, receipt)
+
+
+def _record(arrival: Arrival, request: IngestRequest, receipt: Receipt, fault: str | None) -> CapturedRequest:
+    kinds = request.header_values("content-type")
+    return CapturedRequest(
+        n=arrival.number,
+        lane=arrival.lane_name,
+        arrived_at=arrival.arrived_at,
+        monotonic=arrival.monotonic,
+        connection=request.connection,
+        method=request.method,
+        path=request.path,
+        headers=redacted(request.headers),
+        size=len(request.body),
+        content_type=kinds[0] if kinds else None,
+        status=receipt.answer.status if receipt.answer is not None else None,
+        fault=fault,
+        findings=receipt.findings,
+        verdicts=tuple(receipt.verdicts),
+        **body_members(request.body),
+    )

@@ -1,0 +1,115 @@
+"""The quick validator, the thorough one and the CloudEvents SDK agree."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.ingest import formats
+from harness.ingest.cloudevents_check import complaints
+from harness.ingest.event_schema import EventSchema
+
+STRICT = EventSchema()
+API_ONLY = EventSchema(strict=False)
+EXTENDED = EventSchema(extensions=True)
+
+EVENT: dict[str, Any] = {
+    "id": "1",
+    "source": "kong",
+    "specversion": "1.0",
+    "type": "kong.api_request",
+    "subject": "a",
+}
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "x", "1.0", "kong.api_request", "kong.llm_request", "application/json", 1.0, 2.5])
+    | st.text(max_size=5)
+)
+names = st.sampled_from(
+    ["id", "source", "specversion", "type", "subject", "time", "data", "dataschema", "datacontenttype", "ext", "Ext"]
+)
+fields = st.sampled_from(["upstream_status", "route_name", "tokens", "model", "type", "tenant"])
+data = st.dictionaries(fields, scalars, max_size=4)
+changes = st.dictionaries(names, scalars | data, max_size=3)
+
+
+def thorough(schema: EventSchema, event: Any) -> bool:
+    return not list(schema._thorough.iter_errors(event))
+
+
+@given(changes, st.sets(names, max_size=2))
+@settings(max_examples=400, deadline=None)
+def test_the_quick_validator_and_jsonschema_give_the_same_verdict(change: dict[str, Any], gone: set[str]) -> None:
+    event = {name: value for name, value in (EVENT | change).items() if name not in gone}
+    for schema in (STRICT, API_ONLY, EXTENDED):
+        assert schema.all_valid([event]) == thorough(schema, event) == (schema.findings(event) == ())
+
+
+@given(st.text("ab1:/?#[]@!$&'()*+,;=%-._~ A2F|\\<é", max_size=12))
+@settings(max_examples=600, deadline=None)
+def test_both_validators_know_the_same_uri_references(text: str) -> None:
+    for kind, check in (("uri", formats.is_uri), ("uri-reference", formats.is_uri_reference)):
+        native = jsonschema_rs.Draft202012Validator({"format": kind}, validate_formats=True)
+        assert native.is_valid(text) == check(text), (kind, text)
+
+
+@given(
+    st.from_regex(
+        r"(20[0-9]{2}|0000|9999)-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,9})?([Zz]|[+-][0-2][0-9]:[0-6][0-9])?",
+        fullmatch=True,
+    )
+)
+@settings(max_examples=600, deadline=None)
+def test_what_the_quick_validator_takes_as_a_date_time_is_one(text: str) -> None:
+    native = jsonschema_rs.Draft202012Validator({"format": "date-time"}, validate_formats=True)
+    if native.is_valid(text):
+        assert formats.is_date_time(text)
+    elif formats.is_date_time(text):
+        assert text[17:19] == "60"  # a leap second in another zone: the thorough validator decides
+    assert (formats.instant(text) is not None) == formats.is_date_time(text)
+
+
+@given(st.datetimes(timezones=st.timezones()))
+@settings(max_examples=100, deadline=None)
+def test_an_instant_is_read_as_python_reads_it(moment: datetime.datetime) -> None:
+    utc = moment.astimezone(datetime.UTC) if 1 < moment.year < 9999 else moment.replace(tzinfo=datetime.UTC)
+    assert formats.instant(utc.isoformat()) == utc
+
+
+@pytest.mark.parametrize("text", ["http://[::1]:80/", "http://[v1.a:b]/", "http://u:p@h:1/%20?x#y", "a:b"])
+def test_unusual_uris_are_uris(text: str) -> None:
+    assert formats.is_uri(text)
+
+
+@pytest.mark.parametrize("text", ["http://[::1", "http://[zz]/", "http://h:x/", "a b", "http://[::1]x/", "%zz", "é"])
+def test_broken_uris_are_none(text: str) -> None:
+    assert not formats.is_uri_reference(text)
+
+
+@pytest.mark.parametrize("member", ["id", "source", "specversion", "type"])
+def test_the_sdk_fills_nothing_in(member: str) -> None:
+    event = {name: value for name, value in EVENT.items() if name != member}
+    before = copy.deepcopy(event)
+    assert [name for name, _ in complaints(event)] == [member]
+    assert event == before
+
+
+def test_the_sdk_accepts_an_event_and_leaves_it_as_it_is() -> None:
+    event = EVENT | {"time": "2026-01-01T00:00:00Z", "datacontenttype": None, "data": {"a": "b"}}
+    before = copy.deepcopy(event)
+    assert complaints(event) == []
+    assert event == before
+
+
+def test_the_sdk_refuses_an_extension_with_a_bad_name_and_a_time_that_is_none() -> None:
+    assert [name for name, _ in complaints(EVENT | {"Bad-Name": "x"})] == ["Bad-Name"]
+    assert [name for name, _ in complaints(EVENT | {"time": "today"})] == ["time"]
+    assert "time" in [name for name, _ in complaints(EVENT | {"time": 7})]
