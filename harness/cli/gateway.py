@@ -1,0 +1,131 @@
+"""``kong-metering gateway``: run the emulated gateway on a Kong state file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.main import CannotContinue
+from plugin_emulator.gateway.server import Gateway
+from plugin_emulator.gateway.state_file import read_state
+from plugin_emulator.metering_and_billing.config import GATEWAY_VERSIONS, NEWEST_GATEWAY
+from plugin_emulator.metering_and_billing.subject import SubjectForm
+from plugin_emulator.runtime.metering_runtime import MeteringRuntime
+
+_GRACEFUL = (signal.SIGQUIT,)
+_FAST = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command()
+@click.option(
+    "--config", "config", required=True, type=click.Path(path_type=Path), help="Kong state file (decK or DB-less)."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--proxy-port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free port.")
+@click.option("--admin-port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0: a free port.")
+@click.option("--no-admin", is_flag=True, help="No Admin API.")
+@click.option("--echo-upstream", is_flag=True, help="Send every Service's requests to a built-in echo server.")
+@click.option(
+    "--gateway",
+    "version",
+    default=NEWEST_GATEWAY,
+    show_default=True,
+    type=click.Choice(GATEWAY_VERSIONS),
+    help="Gateway version to emulate.",
+)
+@click.option(
+    "--subject-form",
+    default="username",
+    show_default=True,
+    type=click.Choice(["username", "prefixed-id"]),
+    help="How a Consumer is named in events.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready.")
+@click.option("--check", is_flag=True, help="Only validate the state file.")
+def command(
+    config: Path,
+    host: str,
+    proxy_port: int,
+    admin_port: int,
+    no_admin: bool,
+    echo_upstream: bool,
+    version: str,
+    subject_form: SubjectForm,
+    as_json: bool,
+    check: bool,
+) -> None:
+    """Run the emulated gateway on a Kong state file.
+
+    SIGQUIT stops it gracefully: requests finish and queued events are delivered. SIGTERM and SIGINT stop it at once;
+    queued events are lost, as they are in Kong.
+    """
+    state = read_state(config, os.environ, version)
+    for warning in state.warnings:
+        _log(f"warning: {warning}")
+    if check:
+        click.echo(f"{config}: ok, {len(state.routes)} routes, {len(state.plugins)} plugins")
+        return
+
+    async def run() -> None:
+        runtime = MeteringRuntime(version, subject_form, _log)
+        gateway = Gateway(
+            state,
+            runtime,
+            host=host,
+            proxy_port=proxy_port,
+            admin_port=None if no_admin else admin_port,
+            echo_upstream=echo_upstream,
+            gateway=version,
+        )
+        stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        for signals, graceful in ((_GRACEFUL, True), (_FAST, False)):
+            for each in signals:
+                asyncio.get_running_loop().add_signal_handler(each, _ask_to_stop, stop, graceful)
+        try:
+            await gateway.start()
+        except OSError as error:
+            raise CannotContinue(_listen_failure(error, host)) from None
+        _announce(gateway, echo_upstream, as_json)
+        graceful = await stop
+        lost = await gateway.stop(graceful=graceful)
+        if lost:
+            _log(f"stopped at once: {lost} queued {'event was' if lost == 1 else 'events were'} lost")
+
+    _run(run)
+
+
+def _run(main: object) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())  # type: ignore[operator]
+
+
+def _ask_to_stop(stop: asyncio.Future[bool], graceful: bool) -> None:
+    if not stop.done():
+        stop.set_result(graceful)
+
+
+def _announce(gateway: Gateway, echo_upstream: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"proxy": gateway.proxy_url, "admin": gateway.admin_url, "pid": os.getpid()}))
+    else:
+        click.echo(f"proxy     {gateway.proxy_url}{'  (upstream: built-in echo)' if echo_upstream else ''}")
+        if gateway.admin_url:
+            click.echo(f"Admin API {gateway.admin_url}")
+    sys.stdout.flush()
+
+
+def _listen_failure(error: OSError, host: str) -> str:
+    reason = error.strerror or str(error)
+    return f"cannot listen on {host}: {reason} (choose another --proxy-port or --admin-port; 0 takes a free one)"
+
+
+def _log(line: str) -> None:
+    click.echo(f"kong-metering gateway: {line}", err=True)
