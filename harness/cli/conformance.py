@@ -1,0 +1,220 @@
+"""``kong-metering conformance``: runs the suite and prints rules × verdicts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+import harness.conformance
+from harness import resources
+from harness.cli.main import EXIT_USAGE, EXIT_WRONG, CannotContinue
+from harness.conformance.outcome import Tally
+from harness.conformance.pool import Pool, StartedEndpoint
+from harness.conformance.pytest_plugin import ConformancePlugin
+from harness.conformance.rules import DEFAULT_PROFILE, PROFILES, rules_of, select
+from harness.conformance.runner import Order
+from harness.conformance.scenario import Scenario, read_scenarios
+from harness.report.json_report import JsonReport
+from harness.report.junit import JunitReport
+from harness.report.terminal import TerminalReport
+from harness.targets.target import Target
+
+TARGETS = ("emulator",)
+DEFAULT_REPORT_DIR = Path("reports")
+_INI = Path(harness.conformance.__file__).with_name("pytest.ini")
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1, type=click.Path(path_type=Path), metavar="[SCENARIO]...")
+@click.option("--target", type=click.Choice(TARGETS), default="emulator", show_default=True, help="What to test.")
+@click.option(
+    "--profile", type=click.Choice(PROFILES), default=DEFAULT_PROFILE, show_default=True, help="Gateway version."
+)
+@click.option("--rules", metavar="LIST", help="Only scenarios of these rules or groups, e.g. DRP,RET-1.")
+@click.option("--scenario", "ids", multiple=True, metavar="ID", help="Only the scenario of this id; repeatable.")
+@click.option("--list", "list_only", is_flag=True, help="List the scenarios that would run, and end.")
+@click.option("--dry-run", is_flag=True, help="Check the scenario files, and end.")
+@click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Gateways side by side.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the JSON report here too; - for standard output.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Write the JUnit report here too.")
+@click.option(
+    "--report-dir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_REPORT_DIR,
+    show_default=True,
+    help="Where conformance.json and junit.xml go.",
+)
+def command(
+    scenarios: tuple[Path, ...],
+    target: str,
+    profile: str,
+    rules: str | None,
+    ids: tuple[str, ...],
+    list_only: bool,
+    dry_run: bool,
+    workers: int,
+    json_file: str | None,
+    junit_file: str | None,
+    report_dir: Path,
+) -> int:
+    """Run the conformance suite and print rules × verdicts.
+
+    SCENARIO are scenario files or directories of your own; without any, the suite's own are run. Ends with 0 when
+    nothing failed, 1 when something did, 2 when the run could not be done.
+    """
+    try:
+        asked = None if rules is None else select(word for word in rules.split(",") if word.strip())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    shipped = resources.scenarios()
+    paths = [path.resolve() for path in scenarios] or [shipped]
+    known = read_scenarios(paths)
+    unknown = sorted(set(ids) - {scenario.id for scenario in known})
+    if unknown:
+        raise click.UsageError(f"no scenario has id {unknown[0]!r}; conformance --list shows all")
+
+    def wanted(scenario: Scenario) -> bool:
+        by_rule = asked is None or not asked.isdisjoint(scenario.rules)
+        return by_rule and (not ids or scenario.id in ids)
+
+    run = [scenario for scenario in known if wanted(scenario)]
+    if list_only:
+        _print_list(run)
+        return 0
+    if not run:
+        raise click.UsageError("no scenario is about these rules; conformance --list shows all")
+    if dry_run:
+        click.echo(f"{len(run)} scenarios are well formed")
+        return 0
+    # The table of a few scenarios is about their rules.
+    shown = {rule for scenario in run for rule in scenario.rules} if asked is None and (scenarios or ids) else asked
+    files = {"conformance.json": report_dir / "conformance.json", "junit.xml": report_dir / "junit.xml"}
+    _make_writable(report_dir)
+    for extra in (json_file, junit_file):
+        if extra not in (None, "-"):
+            _make_writable(Path(extra).parent)
+    tally, json_report, junit_report = Tally(), JsonReport(), JunitReport()
+    # With the report on standard output, the table goes where it does not disturb.
+    console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
+    terminal = TerminalReport(console, shown)
+    order = Order(profile, target, shipped)
+    plugin = ConformancePlugin(
+        open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers, order),
+        reports=(tally, json_report, junit_report, terminal),
+        wanted=wanted,
+        rules=rules_of(profile),
+        target=target,
+        profile=profile,
+        version=importlib.metadata.version("kong-metering-harness"),
+    )
+    code = _run_pytest([Path(scenario.file) for scenario in run], plugin)
+    if plugin.aborted is not None:
+        raise CannotContinue(plugin.aborted)
+    if code == pytest.ExitCode.INTERRUPTED or tally.finished is None:
+        raise click.Abort
+    json_text, junit_text = json_report.text(), junit_report.text()
+    _write(files["conformance.json"], json_text)
+    _write(files["junit.xml"], junit_text)
+    if json_file == "-":
+        click.echo(json_text, nl=False)
+    elif json_file is not None:
+        _write(Path(json_file), json_text)
+    if junit_file is not None:
+        _write(Path(junit_file), junit_text)
+    console.print(
+        f"Report: {files['conformance.json']}, {files['junit.xml']}", style="dim", markup=False, highlight=False
+    )
+    return 0 if tally.good else EXIT_WRONG
+
+
+def _target_factory(profile: str) -> Callable[[], Target]:
+    from harness.targets.emulator import EmulatorTarget  # loads the emulator, which --list and --dry-run do not need
+
+    return lambda: EmulatorTarget(profile)
+
+
+def _start_ingest() -> StartedEndpoint:
+    from harness.targets.fake_ingest import FakeIngest  # as above
+
+    ingest = FakeIngest()
+    ingest.start()
+    return StartedEndpoint(ingest, ingest.stop)
+
+
+def _run_pytest(files: Sequence[Path], plugin: ConformancePlugin) -> int:
+    """Run pytest in this process, untouched by whatever configuration lies around, and silent."""
+    options = ["-c", str(_INI), "--rootdir", str(_INI.parent), "--noconftest", "--assert=plain", "--capture=no"]
+    options += [
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:faulthandler",
+        "-p",
+        "no:threadexception",
+        "-p",
+        "no:unraisableexception",
+    ]
+    with _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=None, PYTEST_PLUGINS=None):
+        return int(pytest.main([*options, *map(str, files)], plugins=[plugin]))
+
+
+@contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+
+    def put(new: dict[str, str | None]) -> None:
+        for name, value in new.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    put(values)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+def _print_list(scenarios: Sequence[Scenario]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Scenario", no_wrap=True)
+    table.add_column("Rules")
+    table.add_column("Behaviour")
+    for scenario in scenarios:
+        table.add_row(scenario.id, ", ".join(scenario.rules), scenario.title)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+
+
+def _make_writable(directory: Path) -> None:
+    """Make sure, before the run, that files can be written there. Raises CannotContinue."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        text = f"{directory}: reports cannot be written there: {error.strerror}; give another with --report-dir"
+        raise CannotContinue(text) from None
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CannotContinue(f"{path}: cannot be written: {error.strerror}") from None
+
+
+__all__ = ["EXIT_USAGE", "command"]

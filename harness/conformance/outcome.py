@@ -1,0 +1,143 @@
+"""The stream of what happens in a run. Every report is made from these events alone."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.conformance.matching import Difference
+from harness.conformance.rules import Rule
+
+
+class Verdict(enum.StrEnum):
+    """What came of a scenario, or of a rule over all its scenarios."""
+
+    PASS = "pass"  # noqa: S105 - a verdict
+    FAIL = "fail"
+    FINDING = "finding"
+    SKIP = "skip"
+    ERROR = "error"
+    NOT_COVERED = "not covered"
+
+
+#: Of several verdicts on one rule the first in this order stands for it.
+WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.FINDING, Verdict.PASS, Verdict.SKIP, Verdict.NOT_COVERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that is not as it should be, with its evidence.
+
+    ``rules`` are the ids it breaks (empty until the scenario's own are filled in); ``step`` the request concerned.
+    """
+
+    rules: tuple[str, ...]
+    message: str
+    differences: Sequence[Difference] = ()
+    expected: Mapping[str, Any] | None = None
+    received: Any = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run begins: against what, judged by which profile, over which rules and how many scenarios."""
+
+    target: str
+    profile: str
+    version: str
+    rules: Sequence[Rule]
+    scenarios: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioFinished:
+    """One scenario's verdict with evidence.
+
+    ``seconds`` is its duration. ``requests`` are the requests as a client would type them, credentials hidden, by
+    step; ``timeline`` one line per delivery. ``reproduce`` is the command that runs just this scenario.
+    """
+
+    id: str
+    title: str
+    file: str
+    group: str
+    rules: tuple[str, ...]
+    verdict: Verdict
+    seconds: float
+    reason: str = ""
+    failures: Sequence[Failure] = ()
+    requests: Mapping[str, str] = field(default_factory=dict)
+    timeline: Sequence[str] = ()
+    reproduce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run is over; ``seconds`` is its duration, ``aborted`` why it could not be completed."""
+
+    seconds: float
+    aborted: str | None = None
+
+
+Event = RunStarted | ScenarioFinished | RunFinished
+
+
+class Report(Protocol):
+    """Something that makes a report from the stream."""
+
+    def take(self, event: Event) -> None:
+        """Take the next event in."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Rules × verdicts, gathered from the stream."""
+
+    rules: dict[str, Rule] = field(default_factory=dict)
+    scenarios: list[ScenarioFinished] = field(default_factory=list)
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+
+    def take(self, event: Event) -> None:
+        """Take the next event in."""
+        if isinstance(event, RunStarted):
+            self.started = event
+            self.rules = {rule.id: rule for rule in event.rules}
+        elif isinstance(event, ScenarioFinished):
+            self.scenarios.append(event)
+        else:
+            self.finished = event
+
+    def of_rule(self, rule: str) -> list[ScenarioFinished]:
+        """Return the scenarios that show ``rule`` or broke it."""
+        return [
+            scenario
+            for scenario in self.scenarios
+            if rule in scenario.rules or any(rule in failure.rules for failure in scenario.failures)
+        ]
+
+    def verdict(self, rule: str) -> Verdict:
+        """Return the verdict on one rule over all its scenarios."""
+        seen = {_rule_verdict(rule, scenario) for scenario in self.of_rule(rule)} or {Verdict.NOT_COVERED}
+        return next(verdict for verdict in WORST_FIRST if verdict in seen)
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many scenarios have this verdict."""
+        return sum(scenario.verdict is verdict for scenario in self.scenarios)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing failed and at least one scenario was run."""
+        bad = self.count(Verdict.FAIL) + self.count(Verdict.ERROR)
+        return bad == 0 and bool(self.scenarios) and self.finished is not None and self.finished.aborted is None
+
+
+def _rule_verdict(rule: str, scenario: ScenarioFinished) -> Verdict:
+    """A scenario's failure speaks against the rules it names, not against all the scenario shows."""
+    if scenario.verdict in (Verdict.FAIL, Verdict.FINDING):
+        blamed = any(rule in failure.rules for failure in scenario.failures)
+        return scenario.verdict if blamed else Verdict.PASS
+    return scenario.verdict

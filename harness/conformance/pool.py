@@ -1,0 +1,104 @@
+"""Runs scenarios side by side: a few targets, each with one scenario at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from harness.conformance.ingest_lane import IngestEndpoint
+from harness.conformance.outcome import ScenarioFinished
+from harness.conformance.runner import Order, run
+from harness.conformance.scenario import Scenario
+from harness.targets.target import Target, TargetUnavailableError
+
+TargetFactory = Callable[[], Target]
+EndpointFactory = Callable[[], "StartedEndpoint"]
+
+
+class StartedEndpoint:
+    """An ingest endpoint that is up, and how to end it."""
+
+    def __init__(self, endpoint: IngestEndpoint, stop: Callable[[], None]) -> None:
+        self.endpoint = endpoint
+        self.stop = stop
+
+
+class Pool:
+    """``workers`` targets and one ingest endpoint, started only when a scenario needs them.
+
+    Use as a context manager; ``submit`` gives a future of the verdict.
+    """
+
+    def __init__(
+        self, make_target: TargetFactory, make_endpoint: EndpointFactory, workers: int, order: Order
+    ) -> None:
+        self._make_target = make_target
+        self._make_endpoint = make_endpoint
+        self._order = order
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="scenario")
+        self._idle: queue.SimpleQueue[Target] = queue.SimpleQueue()
+        self._started: list[Target] = []
+        self._endpoint: StartedEndpoint | None = None
+        self._lock = threading.Lock()
+        self._unavailable: str | None = None
+        # Never started: runs what needs no gateway.
+        self._unstarted = make_target()
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why no target or endpoint could be started, or None."""
+        return self._unavailable
+
+    def submit_all(self, scenarios: Sequence[Scenario]) -> dict[str, Future[ScenarioFinished]]:
+        """Queue all scenarios, the ones over HTTP first as they take longest; return a future by scenario id."""
+        ordered = sorted(scenarios, key=lambda scenario: scenario.kind not in ("traffic", "configuration"))
+        return {scenario.id: self._executor.submit(self._run, scenario) for scenario in ordered}
+
+    def close(self) -> None:
+        """Drop what is still queued, wait for what runs, end targets and endpoint."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        for target in self._started:
+            target.stop()
+        if self._endpoint is not None:
+            self._endpoint.stop()
+
+    def _run(self, scenario: Scenario) -> ScenarioFinished:
+        over_http = scenario.kind in ("traffic", "configuration") and "proxy" in self._unstarted.capabilities
+        if not over_http or self._order.profile not in scenario.profiles:
+            return run(scenario, self._unstarted, None, self._order)
+        try:
+            endpoint = self._shared_endpoint()
+            target = self._take()
+        except TargetUnavailableError as error:
+            self._unavailable = str(error)
+            raise
+        try:
+            return run(scenario, target, endpoint, self._order)
+        finally:
+            self._idle.put(target)
+
+    def _shared_endpoint(self) -> IngestEndpoint:
+        with self._lock:
+            if self._unavailable is not None:
+                raise TargetUnavailableError(self._unavailable)
+            if self._endpoint is None:
+                self._endpoint = self._make_endpoint()
+            return self._endpoint.endpoint
+
+    def _take(self) -> Target:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            target = self._make_target()
+            target.start()
+            with self._lock:
+                self._started.append(target)
+            return target

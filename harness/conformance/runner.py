@@ -1,0 +1,204 @@
+"""Runs one scenario against one target and gives the verdict."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.conformance import checks, traces
+from harness.conformance.ingest_lane import IngestEndpoint, Lanes
+from harness.conformance.observation import Answer, Delivery, Observation
+from harness.conformance.outcome import Failure, ScenarioFinished, Verdict
+from harness.conformance.rules import DEFAULT_PROFILE, catalogue
+from harness.conformance.scenario import Kind, Scenario
+from harness.conformance.state import LaneAccess, declarative_state
+from harness.conformance.traffic import as_curl, send
+from harness.targets.target import Capability, ConfigurationRefusedError, Target, TargetUnavailableError
+
+_NEEDS: Mapping[Kind, Capability] = {
+    "traffic": "proxy",
+    "configuration": "proxy",
+    "simulate": "simulate",
+    "exchanges": "exchanges",
+}
+
+#: Seconds a target may take to say that no metering work is left, before the last look for surplus events.
+SETTLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How the run was asked for, so that one scenario of it can be asked for again."""
+
+    profile: str = DEFAULT_PROFILE
+    target: str = "emulator"
+    shipped: Path | None = None
+
+    def command(self, scenario: Scenario) -> str:
+        """Return the command that runs just ``scenario``."""
+        words = ["kong-metering", "conformance"]
+        if self.target != "emulator":
+            words += ["--target", self.target]
+        if self.profile != DEFAULT_PROFILE:
+            words += ["--profile", self.profile]
+        path = Path(scenario.file)
+        if self.shipped is not None and path.is_relative_to(self.shipped):
+            return shlex.join([*words, "--scenario", scenario.id])
+        return shlex.join([*words, scenario.file])
+
+
+def skip_reason(scenario: Scenario, target: Target, profile: str) -> str | None:
+    """Return why ``scenario`` cannot be run against ``target`` under ``profile``, or None when it can."""
+    if profile not in scenario.profiles:
+        return f"holds for {', '.join(scenario.profiles)}, not {profile}"
+    need = _NEEDS[scenario.kind]
+    if need not in target.capabilities:
+        return f"target {target.name} cannot run scenarios of kind {scenario.kind}"
+    return None
+
+
+def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, order: Order) -> ScenarioFinished:
+    """Run ``scenario`` and judge it. Never raises for what the target does: that is verdict ``error``."""
+    begun = time.perf_counter()
+    reason = skip_reason(scenario, target, order.profile)
+    if reason is not None:
+        return _finished(scenario, order, Verdict.SKIP, begun, reason)
+    try:
+        seen = observe(scenario, target, endpoint)
+    except TargetUnavailableError as error:
+        return _finished(scenario, order, Verdict.ERROR, begun, str(error))
+    except Exception as error:  # whatever went wrong, the other scenarios still run
+        return _finished(scenario, order, Verdict.ERROR, begun, f"{type(error).__name__}: {error}")
+    if seen.trace is not None:
+        failures = traces.judge_trace(scenario, seen.trace)
+        lines = traces.timeline(seen.trace)
+    else:
+        failures = checks.judge(scenario, seen, target.clock_tolerance)
+        over_http = scenario.kind == "traffic"
+        lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries] if over_http else []
+    verdict = _verdict(failures, target)
+    return _finished(scenario, order, verdict, begun, failures=failures, timeline=lines)
+
+
+def observe(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None) -> Observation:
+    """Do what ``scenario`` says and return what was seen. Raises TargetUnavailableError."""
+    if scenario.kind == "simulate":
+        assert scenario.schedule is not None
+        return Observation(trace=target.simulate(scenario.schedule))
+    if scenario.kind == "exchanges":
+        return _observe_pipeline(scenario, target)
+    assert endpoint is not None
+    return _observe_proxy(scenario, target, endpoint)
+
+
+def _observe_pipeline(scenario: Scenario, target: Target) -> Observation:
+    seen = Observation()
+    outcomes = target.pipeline_events(scenario.plugins[0], [entry["exchange"] for entry in scenario.exchanges])
+    dropped: dict[str, str] = {}
+    for number, (entry, outcome) in enumerate(zip(scenario.exchanges, outcomes, strict=True), 1):
+        if outcome["dropped"]:
+            dropped[entry["id"]] = str(outcome["dropped"].get("reason", "dropped"))
+        started = float(entry["exchange"]["request"]["started_at"])
+        at = float(entry["exchange"]["response"]["ended_at"])
+        seen.answers.append(Answer(entry["id"], started, at, at - started, entry["exchange"]["response"]["status"]))
+        seen.deliveries.append(Delivery(number, at, None, "array", None, "", outcome["events"], True))
+    seen.dropped = dropped
+    return seen
+
+
+def _observe_proxy(scenario: Scenario, target: Target, endpoint: IngestEndpoint) -> Observation:
+    run_name = f"{scenario.id}-{secrets.token_hex(4)}"
+    names = {lane: f"{run_name}-{lane}" for lane in scenario.lanes}
+    access: dict[str, LaneAccess] = {}
+    lanes = Lanes(endpoint, names)
+    seen = Observation(started_at=time.time())
+    try:
+        for lane, name in names.items():
+            token = secrets.token_urlsafe(24)
+            access[lane] = LaneAccess(endpoint.open_lane(name, token, scenario.lanes[lane]), token)
+        try:
+            target.apply(declarative_state(scenario, access, run_name))
+            _drive(scenario, target, lanes, partial(declarative_state, scenario, access, run_name), seen)
+        except ConfigurationRefusedError as error:
+            seen.refused = _without_tokens(str(error), access)
+            return seen
+        lanes.wait(lambda deliveries: checks.satisfied(scenario, deliveries), scenario.patience)
+        target.settle(SETTLE_SECONDS)
+        lanes.look()
+        seen.deliveries = lanes.received()
+    finally:
+        lanes.close()
+    return seen
+
+
+def _drive(
+    scenario: Scenario,
+    target: Target,
+    lanes: Lanes,
+    state_with: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]],
+    seen: Observation,
+) -> None:
+    for step in scenario.steps:
+        if step.wait_for is not None:
+            if not lanes.wait_for(step.wait_for, scenario.patience):
+                return  # what comes after would only blur what is missing
+        elif step.reconfigure is not None:
+            target.apply(state_with(step.reconfigure))
+        else:
+            seen.answers.extend(send(step, target.proxy_url))
+
+
+def _without_tokens(text: str, access: Mapping[str, LaneAccess]) -> str:
+    for lane in access.values():
+        text = text.replace(lane.token, "****")
+    return text
+
+
+def _verdict(failures: Sequence[Failure], target: Target) -> Verdict:
+    """A real gateway that breaks only unsettled rules gives a finding; the emulator must keep those too."""
+    if not failures:
+        return Verdict.PASS
+    broken = {rule for failure in failures for rule in failure.rules}
+    unsettled = all(rule in catalogue() and catalogue()[rule].unsettled for rule in broken)
+    return Verdict.FINDING if target.genuine and unsettled else Verdict.FAIL
+
+
+def _line(delivery: Delivery, since: float) -> str:
+    answer = "no answer" if delivery.status is None else str(delivery.status)
+    kind = (delivery.content_type or "no content type").partition(";")[0]
+    ids = ", ".join(str(event.get("id", "?"))[:8] for event in delivery.events[:3])
+    more = ", …" if len(delivery.events) > 3 else ""
+    size = f"{len(delivery.events)} event{'' if len(delivery.events) == 1 else 's'}"
+    return f"+{delivery.at - since:7.3f} s  {delivery.shape} of {size} ({ids}{more}), {kind} → {answer}"
+
+
+def _finished(
+    scenario: Scenario,
+    order: Order,
+    verdict: Verdict,
+    begun: float,
+    reason: str = "",
+    failures: Sequence[Failure] = (),
+    timeline: Sequence[str] = (),
+) -> ScenarioFinished:
+    requests: dict[str, Any] = {step.id: as_curl(step) for step in scenario.steps if step.path is not None}
+    return ScenarioFinished(
+        id=scenario.id,
+        title=scenario.title,
+        file=scenario.file,
+        group=scenario.group,
+        rules=scenario.rules,
+        verdict=verdict,
+        seconds=time.perf_counter() - begun,
+        reason=reason,
+        failures=failures,
+        requests=requests,
+        timeline=timeline,
+        reproduce=order.command(scenario),
+    )

@@ -1,0 +1,282 @@
+"""Scenario files: one behaviour each, read and checked against the format's JSON Schema.
+
+The file's own words are kept: a ``Scenario`` holds the parsed mapping's parts as plain data, so that what a report
+shows is what the author wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from harness.conformance.rules import PROFILES, catalogue
+from plugin_emulator.documents import (
+    Document,
+    InvalidDocument,
+    Pointer,
+    Problem,
+    did_you_mean,
+    parse_document,
+    read_document,
+)
+
+Kind = Literal["traffic", "exchanges", "simulate", "configuration"]
+
+SUFFIXES = (".yaml", ".yml")
+DEFAULT_PATIENCE = 15.0
+MAIN_LANE = "main"
+
+_SCHEMA = Path(__file__).with_name("schemas") / "scenario.schema.json"
+_KINDS: tuple[Literal["traffic", "exchanges", "simulate"], ...] = ("traffic", "exchanges", "simulate")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of ``traffic``: a request (perhaps repeated), a wait, or a change of configuration.
+
+    ``pause`` is in seconds. ``headers`` keeps order and repetition.
+    """
+
+    id: str
+    method: str = "GET"
+    path: str | None = None
+    query: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    repeat: int = 1
+    concurrency: int = 1
+    pause: float = 0.0
+    response: Mapping[str, Any] = field(default_factory=dict)
+    wait_for: Mapping[str, int] | None = None
+    reconfigure: tuple[Mapping[str, Any], ...] | None = None
+
+    @property
+    def target(self) -> str:
+        """Path with query, as it stands in the request line."""
+        return f"{self.path}?{self.query}" if self.query is not None else str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One behaviour, the rules it shows, and what must come of it."""
+
+    id: str
+    title: str
+    rules: tuple[str, ...]
+    profiles: tuple[str, ...]
+    kind: Kind
+    file: str
+    expect: Mapping[str, Any]
+    description: str = ""
+    auth: str | None = None
+    gateway: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[Mapping[str, Any], ...] = ()
+    lanes: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    exchanges: tuple[Mapping[str, Any], ...] = ()
+    schedule: Mapping[str, Any] | None = None
+
+    @property
+    def group(self) -> str:
+        """The directory the file stands in."""
+        return Path(self.file).parent.name
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for what is expected before it counts as missing."""
+        return float(self.expect.get("within", DEFAULT_PATIENCE))
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read one scenario file. Raises InvalidDocument with a problem for each mistake, file and line included."""
+    return _scenario(read_document(path))
+
+
+def parse_scenario(text: str, file: str = "scenario.yaml") -> Scenario:
+    """Read a scenario from ``text``; ``file`` is the name used in messages. Raises InvalidDocument."""
+    return _scenario(parse_document(text, file))
+
+
+def scenario_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the scenario files among ``paths``, directories searched at any depth, sorted within each.
+
+    Raises InvalidDocument when a path is not there or a directory has none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            if not inside:
+                raise InvalidDocument([Problem("holds no scenario file (*.yaml)", file=str(path))])
+            found.extend(inside)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InvalidDocument([Problem("does not exist", (), "give a scenario file or directory", str(path))])
+    return list(dict.fromkeys(found))
+
+
+def read_scenarios(paths: Iterable[Path]) -> list[Scenario]:
+    """Read all scenario files under ``paths``. Raises InvalidDocument with the problems of all of them."""
+    scenarios: list[Scenario] = []
+    problems: list[Problem] = []
+    for path in scenario_files(paths):
+        try:
+            scenarios.append(read_scenario(path))
+        except InvalidDocument as error:
+            problems.extend(error.problems)
+    files: dict[str, str] = {}
+    for scenario in scenarios:
+        if scenario.id in files:
+            problems.append(Problem(f"id {scenario.id!r} is also the id of {files[scenario.id]}", file=scenario.file))
+        files.setdefault(scenario.id, scenario.file)
+    if problems:
+        raise InvalidDocument(problems)
+    return scenarios
+
+
+@functools.cache
+def scenario_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the scenario format."""
+    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    assert isinstance(schema, dict)
+    return schema
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(scenario_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _scenario(document: Document) -> Scenario:
+    problems = [*_schema_problems(document)]
+    if not problems:
+        problems = [*_sense_problems(document.data)]
+    if problems:
+        raise InvalidDocument([document.located(problem) for problem in dict.fromkeys(problems)])
+    data = document.data
+    rules = tuple(data["rules"])
+    given = next((key for key in _KINDS if key in data), None)
+    profiles = data.get("profiles") or [
+        profile for profile in PROFILES if all(profile in catalogue()[rule].profiles for rule in rules)
+    ]
+    lanes = {MAIN_LANE: tuple(data.get("ingest", ()))}
+    lanes.update({name: tuple(script) for name, script in data.get("lanes", {}).items()})
+    return Scenario(
+        id=data["id"],
+        title=data["title"],
+        description=data.get("description", ""),
+        rules=rules,
+        profiles=tuple(profiles),
+        kind=given or "configuration",
+        file=document.file or "scenario.yaml",
+        expect=data["expect"],
+        auth=data.get("auth"),
+        gateway=data.get("gateway", {}),
+        plugins=tuple(data.get("plugins", ())) + ((data["plugin"],) if "plugin" in data else ()),
+        lanes=lanes,
+        steps=tuple(_step(entry, index) for index, entry in enumerate(data.get("traffic", ()))),
+        exchanges=tuple(data.get("exchanges", ())),
+        schedule=data.get("simulate"),
+    )
+
+
+def _step(entry: Mapping[str, Any], index: int) -> Step:
+    headers: list[tuple[str, str]] = []
+    for name, value in entry.get("headers", {}).items():
+        headers.extend((name, one) for one in (value if isinstance(value, list) else [value]))
+    plugins = entry.get("reconfigure")
+    return Step(
+        id=entry.get("id", f"step-{index + 1}"),
+        method=entry.get("method", "GET"),
+        path=entry.get("path"),
+        query=entry.get("query"),
+        headers=tuple(headers),
+        body=entry.get("body"),
+        repeat=entry.get("repeat", 1),
+        concurrency=entry.get("concurrency", 1),
+        pause=entry.get("pause", 0.0),
+        response=entry.get("response", {}),
+        wait_for=entry.get("wait_for"),
+        reconfigure=None if plugins is None else tuple(plugins),
+    )
+
+
+def _schema_problems(document: Document) -> Iterator[Problem]:
+    if not isinstance(document.data, dict):
+        yield Problem("is not a scenario: a mapping with id, title, rules and expect is needed")
+        return
+    errors = _validator().iter_errors(document.data)
+    for error in sorted(errors, key=lambda error: list(map(str, error.absolute_path))):
+        yield from _schema_problem(error)
+
+
+def _schema_problem(error: ValidationError) -> Iterator[Problem]:
+    at: Pointer = tuple(error.absolute_path)
+    instance: Any = error.instance
+    schema: Any = error.schema
+    if error.validator == "additionalProperties" and isinstance(instance, dict):
+        known = list(schema.get("properties", {}))
+        for key in instance:
+            if key not in known:
+                near = did_you_mean(str(key), known)
+                hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(known)}"
+                yield Problem(f"unknown key {key!r}", (*at, key), hint)
+    elif error.validator == "required":
+        wanted: Any = error.validator_value
+        missing = [key for key in wanted if key not in instance]
+        yield Problem(f"{', '.join(map(repr, missing))} is missing", at)
+    elif schema is False:
+        yield Problem(f"{at[-1]!r} does not go with this kind of scenario", at)
+    elif error.validator == "oneOf" and "path" not in instance:
+        yield Problem("is neither a request (path), nor wait_for, nor reconfigure", at)
+    else:
+        yield Problem(error.message, at)
+
+
+def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what a schema cannot say: names that refer to nothing."""
+    for index, rule in enumerate(data["rules"]):
+        if rule not in catalogue():
+            near = did_you_mean(rule, catalogue())
+            yield Problem(f"no rule is called {rule!r}", ("rules", index), f"did you mean {near}?" if near else None)
+    given = [key for key in _KINDS if key in data]
+    expect = data["expect"]
+    if len(given) > 1:
+        yield Problem(f"{' and '.join(given)} cannot stand together", (given[1],), "split the scenario")
+    if not given and "refused" not in expect:
+        yield Problem("nothing is driven", (), "add traffic, exchanges or simulate")
+    requests = {entry.get("id", f"step-{n}") for n, entry in enumerate(data.get("traffic", ()), 1) if "path" in entry}
+    requests |= {entry["id"] for entry in data.get("exchanges", ())}
+    lanes = {MAIN_LANE, *data.get("lanes", {})}
+    names = {event["name"] for event in expect.get("events", ()) if "name" in event}
+    references: list[tuple[Pointer, str, set[str], str]] = [
+        (("expect", "dropped", index), name, requests, "request")
+        for index, name in enumerate(expect.get("dropped", ()))
+    ]
+    for place in ("events", "deliveries"):
+        for index, entry in enumerate(expect.get(place, ())):
+            at: Pointer = ("expect", place, index)
+            references.append(((*at, "lane"), entry.get("lane", MAIN_LANE), lanes, "lane"))
+            if "of" in entry:
+                references.append(((*at, "of"), entry["of"], requests, "request"))
+            if "after_request" in entry:
+                references.append(((*at, "after_request", "of"), entry["after_request"]["of"], requests, "request"))
+            for key, value in {**entry, **entry.get("data", {})}.items():
+                if isinstance(value, dict) and "same_as" in value:
+                    references.append(((*at, key), value["same_as"].partition(".")[0], names, "expected event"))
+                if isinstance(value, dict) and "request.start" in value.get("between", ()) and "of" not in entry:
+                    yield Problem("needs `of`, the id of the request whose start and end are meant", (*at, key))
+    for index, plugin in enumerate(data.get("plugins", ())):
+        references.append((("plugins", index, "lane"), plugin.get("lane", MAIN_LANE), lanes, "lane"))
+    for pointer, name, known, what in references:
+        if name not in known:
+            near = did_you_mean(name, known)
+            yield Problem(f"no {what} is called {name!r}", pointer, f"did you mean {near!r}?" if near else None)

@@ -1,0 +1,149 @@
+"""The run for a person at a terminal: rules × verdicts, then each failure with its evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from harness.conformance.outcome import Event, Failure, RunFinished, ScenarioFinished, Tally, Verdict
+
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.ERROR: "bold magenta",
+    Verdict.FINDING: "yellow",
+    Verdict.SKIP: "dim",
+    Verdict.NOT_COVERED: "dim yellow",
+}
+
+_GROUPS = {
+    "CFG": "Configuration",
+    "SUB": "Subject",
+    "DRP": "Drop",
+    "EVT": "Event",
+    "ATR": "Attributes",
+    "FLT": "Which traffic",
+    "CND": "Conditions",
+    "BAT": "Batching",
+    "RET": "Retrying",
+    "CAP": "Capacity",
+    "BRK": "Circuit breaker",
+    "DLV": "Delivery",
+    "LIF": "Life cycle",
+}
+
+
+class TerminalReport:
+    """Prints to ``console`` when the run is over; ``chosen`` limits the table to these rules."""
+
+    def __init__(self, console: Console, chosen: set[str] | None = None) -> None:
+        self._console = console
+        self._chosen = chosen
+        self._tally = Tally()
+
+    def take(self, event: Event) -> None:
+        """Take the next event in; print when it was the last."""
+        self._tally.take(event)
+        if isinstance(event, RunFinished) and self._tally.scenarios:
+            self._print()
+
+    def _print(self) -> None:
+        tally, console = self._tally, self._console
+        console.print(self._table())
+        for scenario in tally.scenarios:
+            if scenario.verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.FINDING):
+                self._print_scenario(scenario)
+        for scenario in tally.scenarios:
+            if scenario.verdict is Verdict.SKIP:
+                console.print(f"skipped {scenario.id}: {scenario.reason}", style="dim", markup=False)
+        shown = [rule for rule in tally.rules if self._chosen is None or rule in self._chosen]
+        covered = [rule for rule in shown if tally.verdict(rule) not in (Verdict.NOT_COVERED, Verdict.SKIP)]
+        counts = ", ".join(
+            f"{tally.count(verdict)} {verdict.value}"
+            for verdict in Verdict
+            if verdict is not Verdict.NOT_COVERED and (tally.count(verdict) or verdict is Verdict.PASS)
+        )
+        assert tally.started is not None and tally.finished is not None
+        console.print(
+            f"{len(tally.scenarios)} scenarios in {tally.finished.seconds:.1f} s against {tally.started.target} as "
+            f"{tally.started.profile}: {counts}. Rules covered: {len(covered)} of {len(shown)}.",
+            style="bold green" if tally.good else "bold red",
+            markup=False,
+            highlight=False,
+        )
+
+    def _table(self) -> Table:
+        table = Table(title="Rules × verdicts", title_justify="left", header_style="bold", pad_edge=False)
+        table.add_column("Rule", no_wrap=True)
+        table.add_column("Verdict", no_wrap=True)
+        table.add_column("Scenarios", justify="right", no_wrap=True)
+        table.add_column("What it says")
+        group = ""
+        for rule in self._tally.rules.values():
+            if self._chosen is not None and rule.id not in self._chosen:
+                continue
+            if rule.group != group:
+                group = rule.group
+                table.add_section()
+                table.add_row(group, "", "", Text(_GROUPS.get(group, group), style="bold"))
+            verdict = self._tally.verdict(rule.id)
+            scenarios = self._tally.of_rule(rule.id)
+            mark = " (" + ", ".join(rule.provenance) + ")" if rule.unsettled else ""
+            table.add_row(
+                rule.id,
+                Text(verdict.value, style=_STYLES[verdict]),
+                str(len(scenarios)) if scenarios else "",
+                escape(rule.text) + f"[dim]{mark}[/dim]",
+            )
+        return table
+
+    def _print_scenario(self, scenario: ScenarioFinished) -> None:
+        out = self._console
+        out.print()
+        heading = f"{scenario.verdict.value.upper()}  {scenario.id}: {scenario.title}"
+        out.print(Text(heading, _STYLES[scenario.verdict]))
+        for line in _evidence(scenario, self._tally):
+            out.print("  " + line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _evidence(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
+    if scenario.reason:
+        yield scenario.reason
+    shown: set[str] = set()
+    for failure in scenario.failures:
+        for rule in failure.rules:
+            if rule in tally.rules and rule not in shown:
+                shown.add(rule)
+                yield f"{rule}: {tally.rules[rule].text}"
+    for failure in scenario.failures:
+        yield f"✗ {failure.message}"
+        yield from _failure(failure, scenario)
+    steps = {failure.step for failure in scenario.failures if failure.step}
+    for step, command in scenario.requests.items():
+        if not steps or step in steps:
+            yield f"sent     {command}"
+    for number, line in enumerate(scenario.timeline):
+        yield ("arrived  " if number == 0 else "         ") + line
+    if scenario.requests and not scenario.timeline:
+        yield "arrived  nothing"
+    yield f"again    {scenario.reproduce}"
+
+
+def _failure(failure: Failure, scenario: ScenarioFinished) -> Iterator[str]:
+    for one in failure.differences:
+        yield f"    {one.field}: expected {one.expected}, received {one.received}"
+    if not failure.differences:
+        if failure.expected is not None:
+            yield f"    expected  {_compact(failure.expected)}"
+        if failure.received is not None:
+            yield f"    received  {_compact(failure.received)}"
+
+
+def _compact(value: Mapping[str, Any] | str) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,149 @@
+"""The emulator as a target: its gateway as a child process over real HTTP, its queue and pipeline in this process.
+
+The only module of the suite that knows the emulator's insides. It runs them; it is never asked what to expect.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from harness.targets.process import VerbProcess
+from harness.targets.target import Capability, ConfigurationRefusedError, TargetUnavailableError
+from plugin_emulator.exchange import Exchange
+from plugin_emulator.metering_and_billing.config import load_config
+from plugin_emulator.metering_and_billing.pipeline import Pipeline
+from plugin_emulator.runtime.simulation import simulate_schedule
+
+#: Seconds the gateway's Admin API may take to answer.
+ADMIN_TIMEOUT = 30.0
+_SETTLE_POLL = 0.02
+
+_EMPTY_STATE = '_format_version: "3.0"\n'
+
+
+def simulate(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a queue schedule in virtual time (forms of ``kong-metering simulate``)."""
+    return simulate_schedule(dict(schedule))
+
+
+def pipeline_events(
+    plugin_entity: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]], gateway: str
+) -> list[dict[str, Any]]:
+    """Return for each exchange ``{"events": […], "dropped": null | {"rule", "reason"}}``.
+
+    ``gateway`` is a version such as ``3.16``. Endpoint and token, which the pipeline does not use, may be left out.
+    """
+    config = {"ingest_endpoint": "http://127.0.0.1/events", "api_token": "none", **plugin_entity.get("config", {})}
+    pipeline = Pipeline(load_config(config, gateway), gateway=gateway, subject_form="username")
+    results: list[dict[str, Any]] = []
+    for data in exchanges:
+        outcome = pipeline.events(msgspec.convert(data, Exchange))
+        drop = outcome.drop
+        results.append(
+            {
+                "events": list(outcome.events),
+                "dropped": None if drop is None else {"rule": drop.rule, "reason": drop.reason},
+            }
+        )
+    return results
+
+
+class EmulatorTarget:
+    """One emulated gateway. ``profile`` (``kong-3.16``) says which version it plays."""
+
+    name = "emulator"
+    genuine = False
+    clock_tolerance = 0.0
+    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges"})
+
+    def __init__(self, profile: str) -> None:
+        self.version = profile.removeprefix("kong-")
+        self._process: VerbProcess | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._proxy = self._admin = ""
+
+    @property
+    def proxy_url(self) -> str:
+        """Base URL of the proxy."""
+        return self._proxy
+
+    def start(self) -> None:
+        """Start the gateway on free ports. Raises TargetUnavailableError."""
+        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
+        config = Path(self._directory.name) / "kong.yml"
+        config.write_text(_EMPTY_STATE, encoding="utf-8")
+        options = ["--echo-upstream", "--admin-port", "0", "--proxy-port", "0", "--json", "--config", str(config)]
+        self._process = VerbProcess("gateway", [*options, "--gateway", self.version])
+        ready = self._process.start()
+        try:
+            self._proxy, self._admin = str(ready["proxy"]).rstrip("/"), str(ready["admin"]).rstrip("/")
+        except KeyError as error:
+            raise TargetUnavailableError(f"the gateway process did not say where its {error.args[0]} is") from None
+
+    def stop(self) -> None:
+        """End the gateway."""
+        if self._process is not None:
+            self._process.stop()
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+    def apply(self, state: Mapping[str, Any]) -> None:
+        """Load ``state`` through the Admin API. Raises ConfigurationRefusedError, TargetUnavailableError."""
+        status, text = self._ask("POST", "/config", json.dumps(state).encode())
+        if status == 400:
+            raise ConfigurationRefusedError(text)
+        if not 200 <= status < 300:
+            raise TargetUnavailableError(f"the gateway's Admin API answered POST /config with status {status}")
+
+    def settle(self, seconds: float) -> None:
+        """Return when every metering queue is empty and idle, or after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status, text = self._ask("GET", "/metering")
+            if status != 200 or not _busy(json.loads(text)):
+                return
+            time.sleep(_SETTLE_POLL)
+
+    def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a queue schedule in virtual time."""
+        return simulate(schedule)
+
+    def pipeline_events(
+        self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the events of each exchange, or why there are none."""
+        return pipeline_events(plugin, exchanges, self.version)
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
+        parts = urlsplit(self._admin)
+        connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=ADMIN_TIMEOUT)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            return response.status, response.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            if self._process is not None and not self._process.running:
+                raise TargetUnavailableError(self._process.why_gone()) from None
+            raise TargetUnavailableError(f"the gateway's Admin API does not answer: {error}") from None
+        finally:
+            connection.close()
+
+
+def _busy(statistics: Any) -> bool:
+    """Return whether anything waits or is being sent, anywhere in the gateway's statistics."""
+    if isinstance(statistics, dict):
+        counts = (statistics.get(name) for name in ("waiting", "in_flight", "queued", "sending"))
+        if any(isinstance(count, int) and count > 0 for count in counts):
+            return True
+        return any(_busy(value) for value in statistics.values())
+    return isinstance(statistics, list) and any(_busy(value) for value in statistics)

@@ -1,0 +1,74 @@
+"""What a gateway under test must offer, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+Capability = Literal["proxy", "simulate", "exchanges"]
+
+
+class ConfigurationRefusedError(RuntimeError):
+    """The gateway refused a declarative configuration; the text is its own message."""
+
+
+class TargetUnavailableError(RuntimeError):
+    """The target cannot be started or no longer answers; the text is one line for the user."""
+
+
+class Target(Protocol):
+    """One gateway that can be configured and sent traffic.
+
+    ``genuine`` tells a real gateway, for which nothing is settled that no document settles, from the emulator.
+    ``clock_tolerance`` is how far its clock may be from ours, in seconds. ``capabilities`` say which kinds of
+    scenario it can run; ``simulate`` and ``pipeline_events`` are called only where the capability is there.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def genuine(self) -> bool: ...
+
+    @property
+    def clock_tolerance(self) -> float: ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    @property
+    def proxy_url(self) -> str:
+        """Base URL of the proxy, without a slash at its end."""
+        ...
+
+    def start(self) -> None:
+        """Make the gateway ready. Raises TargetUnavailableError."""
+        ...
+
+    def stop(self) -> None:
+        """End what ``start`` began; harmless when there is nothing to end."""
+        ...
+
+    def apply(self, state: Mapping[str, Any]) -> None:
+        """Replace the configuration.
+
+        Raises ConfigurationRefusedError, TargetUnavailableError.
+        """
+        ...
+
+    def settle(self, seconds: float) -> None:
+        """Return when no metering work is left or ``seconds`` have passed, whichever is first."""
+        ...
+
+    def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a queue schedule in virtual time and return its trace (forms of ``kong-metering simulate``)."""
+        ...
+
+    def pipeline_events(
+        self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Return for each exchange ``{"events": […], "dropped": null | {"rule", "reason"}}``."""
+        ...
