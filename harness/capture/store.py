@@ -98,11 +98,15 @@ class CaptureWriter:
             # A device or a file system without locks: nothing to protect, or nothing to protect it with.
 
     def _left_torn(self) -> bool:
-        """Return whether the last line was cut off by the end of its writer."""
+        """Return whether the last line was cut off by the end of its writer. Raises CaptureFormatError."""
         with contextlib.suppress(OSError):  # a pipe or device has no past
             size = os.lseek(self._descriptor, 0, os.SEEK_END)
             if size:
-                _check_header(self.path, os.pread(self._descriptor, 4096, 0))
+                beginning = os.pread(self._descriptor, 4096, 0)
+                _check_header(self.path, beginning)
+                if b"\n" not in beginning and not _is_header(beginning):
+                    os.ftruncate(self._descriptor, 0)  # a header cut off; there was nothing after it
+                    return False
                 return os.pread(self._descriptor, 1, size - 1) != b"\n"
         return False
 
