@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Callable
+from math import ceil
 
 _PREFIXES: dict[int, str] = {}
 
 
 def rfc3339(seconds: float) -> str:
-    """Return epoch seconds as RFC 3339 in UTC, rounded up to the microsecond.
+    """Return epoch seconds (not negative) as RFC 3339 in UTC, rounded up to the microsecond.
 
     Up, so that the time of a request's start never lies before it (SPEC EVT-4).
     """
-    second = math.floor(seconds)
-    micros = math.ceil((seconds - second) * 1e6)
+    second = int(seconds)
+    micros = ceil((seconds - second) * 1e6)
     if micros >= 1_000_000:
         second, micros = second + 1, 0
     prefix = _PREFIXES.get(second)

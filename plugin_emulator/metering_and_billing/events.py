@@ -36,18 +36,44 @@ def last_upstream_status(status: int | str | None) -> int | None:
     return int(tries[-1]) if tries and tries[-1] != "-" else None
 
 
-def api_request_data(exchange: Exchange, user_agent: str | None) -> dict[str, Any]:
-    """Return the data of the ``kong.api_request`` event (EVT-6, EVT-7)."""
+def entity_fields(exchange: Exchange) -> dict[str, Any]:
+    """Return the fields of an api_request event that name entities: the same for every request to one Route."""
+    fields: dict[str, Any] = {}
+    if exchange.control_plane_id:
+        fields["control_plane_id"] = exchange.control_plane_id
+    route = exchange.route
+    if route is not None:
+        if route.id:
+            fields["route_id"] = route.id
+        if route.name:
+            fields["route_name"] = route.name
+    service = exchange.service
+    if service is not None:
+        if service.id:
+            fields["service_id"] = service.id
+        if service.name:
+            fields["service_name"] = service.name
+        if service.port is not None:
+            fields["service_port"] = service.port
+        if service.protocol:
+            fields["service_protocol"] = service.protocol
+    if exchange.application is not None:
+        _add_portal_ids(fields, exchange.application)
+    return fields
+
+
+def api_request_data(exchange: Exchange, fields: dict[str, Any], user_agent: str | None) -> dict[str, Any]:
+    """Return the data of the ``kong.api_request`` event (EVT-6, EVT-7).
+
+    ``fields`` comes from :func:`entity_fields` and is left as it is.
+    """
     request, response = exchange.request, exchange.response
-    data: dict[str, Any] = {
-        "request_method": request.method,
-        "request_uri": request.path,
-        "response_http_status": response.status,
-    }
+    data = fields.copy()
+    data["request_method"] = request.method
+    data["request_uri"] = request.path
+    data["response_http_status"] = response.status
     if request.client_ip:
         data["client_ip"] = request.client_ip
-    if exchange.control_plane_id:
-        data["control_plane_id"] = exchange.control_plane_id
     if request.host:
         data["request_host"] = request.host
     if request.size_bytes is not None:
@@ -56,29 +82,11 @@ def api_request_data(exchange: Exchange, user_agent: str | None) -> dict[str, An
         data["request_user_agent"] = user_agent
     if response.size_bytes is not None:
         data["response_size_bytes"] = response.size_bytes
-    route = exchange.route
-    if route is not None:
-        if route.id:
-            data["route_id"] = route.id
-        if route.name:
-            data["route_name"] = route.name
-    service = exchange.service
-    if service is not None:
-        if service.id:
-            data["service_id"] = service.id
-        if service.name:
-            data["service_name"] = service.name
-        if service.port is not None:
-            data["service_port"] = service.port
-        if service.protocol:
-            data["service_protocol"] = service.protocol
     upstream_status = exchange.upstream_status
     if upstream_status.__class__ is not int:
         upstream_status = last_upstream_status(upstream_status)
     if upstream_status is not None:
         data["upstream_status"] = upstream_status
-    if exchange.application is not None:
-        _add_portal_ids(data, exchange.application)
     return data
 
 

@@ -9,16 +9,18 @@ from urllib.parse import unquote_plus
 _BLANKS = " \t"
 
 
-def headers_named(headers: Iterable[tuple[str, str]], wanted: Set[str]) -> dict[str, str]:
+def headers_named(headers: Iterable[tuple[str, str]], wanted: Set[str], lengths: Set[int]) -> dict[str, str]:
     """Return the first value of each wanted header, without surrounding blanks.
 
-    ``wanted`` holds lower-case names; header names match without case. Absent headers are absent from the result.
+    ``wanted`` holds lower-case names, ``lengths`` how long they are: most headers are told apart by that alone.
+    Header names match without case. Absent headers are absent from the result.
     """
     found: dict[str, str] = {}
     for name, value in headers:
-        key = name.lower()
-        if key in wanted and key not in found:
-            found[key] = value.strip(_BLANKS)
+        if len(name) in lengths:
+            key = name.lower()
+            if key in wanted and key not in found:
+                found[key] = value.strip(_BLANKS)
     return found
 
 

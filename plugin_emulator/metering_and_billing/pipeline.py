@@ -16,7 +16,7 @@ from ..exchange import Exchange
 from .attributes import attribute_reader, headers_of, parameters_of
 from .config import NEWEST_GATEWAY, MeteringConfig
 from .event_time import id_source, rfc3339
-from .events import API_REQUEST, LLM_REQUEST, add_attributes, api_request_data, llm_request_data
+from .events import API_REQUEST, LLM_REQUEST, add_attributes, api_request_data, entity_fields, llm_request_data
 from .lookup import headers_named, parameters_named
 from .subject import SubjectForm, subject_rule
 
@@ -24,6 +24,9 @@ from .subject import SubjectForm, subject_rule
 EVENT_SOURCE = "kong-gateway"
 #: The first gateway version whose events say what their subject is (SUB-8).
 SUBJECT_TYPE_SINCE = (3, 16)
+
+#: Routes, Services and applications whose fields are kept ready.
+_FIELDS_KEPT = 512
 
 CloudEvent = dict[str, Any]
 
@@ -66,6 +69,7 @@ class Pipeline:
             | headers_of(config.attributes)
             | ({self._subject.header} if self._subject.header else set())
         )
+        self._header_lengths = frozenset(len(name) for name in self._wanted_headers)
         self._wanted_parameters = frozenset(
             parameters_of(config.attributes) | ({self._subject.parameter} if self._subject.parameter else set())
         )
@@ -76,6 +80,8 @@ class Pipeline:
             if config.allow_status_codes is None
             else frozenset(code for first, last in config.allow_status_codes for code in range(first, last + 1))
         )
+
+        self._fields: dict[tuple[int, int, int, str | None], tuple[dict[str, Any], Exchange]] = {}
 
     def events(self, exchange: Exchange) -> Outcome:
         """Return the events of one finished request, or why there are none."""
@@ -103,7 +109,7 @@ class Pipeline:
                 return Drop("EVT-10", "only AI tokens are metered and this is no AI request")
             return Drop("EVT-8", "meter_api_requests is off")
         request = exchange.request
-        headers = headers_named(request.headers, self._wanted_headers)
+        headers = headers_named(request.headers, self._wanted_headers, self._header_lengths)
         wanted = self._wanted_parameters
         parameters = parameters_named(request.query, wanted) if wanted and request.query else {}
         subject = self._subject.lookup(exchange, headers, parameters)
@@ -116,7 +122,7 @@ class Pipeline:
         events: list[CloudEvent] = []
         event_id = self._new_id()
         if config.meter_api_requests:
-            data = api_request_data(exchange, headers.get("user-agent"))
+            data = api_request_data(exchange, self._entity_fields(exchange), headers.get("user-agent"))
             if self._subject_type is not None:
                 data["subject_type"] = self._subject_type
             if properties:
@@ -132,6 +138,20 @@ class Pipeline:
                 add_attributes(data, properties)
                 events.append(_cloud_event(self._new_id(), LLM_REQUEST, subject, when, data))
         return events
+
+    def _entity_fields(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the fields of the entities, made once for each combination of them.
+
+        A gateway hands in the same immutable objects for every request to a Route, so identity is enough to tell
+        them; the exchange kept beside the fields keeps their ids from being given to others.
+        """
+        key = (id(exchange.route), id(exchange.service), id(exchange.application), exchange.control_plane_id)
+        known = self._fields.get(key)
+        if known is None:
+            if len(self._fields) >= _FIELDS_KEPT:
+                self._fields.clear()
+            known = self._fields[key] = (entity_fields(exchange), exchange)
+        return known[0]
 
 
 def _cloud_event(event_id: str, kind: str, subject: str, when: str, data: dict[str, Any]) -> CloudEvent:

@@ -3,7 +3,7 @@
 It does no I/O and has no clock. A driver tells it the time, sends the batches it hands out and reports how each try
 went::
 
-    queue.put(entry, size, now)          # any number of arrivals of one instant, then:
+    queue.put(entry, size, now)          # any number of arrivals of one instant; if any returned True:
     batch = queue.advance(now)           # a batch to try now, or None
     queue.tried(ok, now)                 # when that try is over; then advance again
     queue.wake_at                        # otherwise call advance at this time; None: nothing to wait for
@@ -116,16 +116,14 @@ class BatchQueue(Generic[E]):
         """Whether entries are waiting, being sent or between two tries."""
         return self._state is not _State.IDLE or bool(self._entries)
 
-    @property
-    def wants_arrivals(self) -> bool:
-        """Whether an arrival can change what happens next, so that ``advance`` must follow ``put``."""
-        return self._state is _State.COALESCING or self._state is _State.IDLE
+    def put(self, entry: E, size: int, now: float) -> bool:
+        """Take in one entry of ``size`` bytes, making room as Kong does, in Kong's order (CAP-1…6).
 
-    def put(self, entry: E, size: int, now: float) -> None:
-        """Take in one entry of ``size`` bytes, making room as Kong does, in Kong's order (CAP-1…6)."""
+        Return whether ``advance`` must follow: while a batch is under way nothing can begin.
+        """
         if self._breaker is not None and self._breaker.sheds(now):
             self._on_lost((entry,), Loss.BREAKER_OPEN)
-            return
+            return False
         entries = self._entries
         count = len(entries)
         if count >= self._warn_from:
@@ -137,17 +135,19 @@ class BatchQueue(Generic[E]):
         if count == self._max_entries:
             if not self._drop_oldest(Loss.OVERFLOW_ENTRIES):
                 self._on_lost((entry,), Loss.WINDOW_FULL)
-                return
+                return False
             count -= 1
         if self._max_bytes is not None:
             if not self._make_room(entry, size, self._max_bytes):
-                return
+                return False
             self._sizes.append(size)
             self._bytes += size
             count = len(entries)
         entries.append(entry)
         if count >= self.peak_entries:
             self.peak_entries = count + 1
+        state = self._state
+        return state is _State.COALESCING or state is _State.IDLE
 
     def advance(self, now: float) -> list[E] | None:
         """Let the processor run at ``now``; return a batch whose try begins now, or None.
@@ -156,7 +156,13 @@ class BatchQueue(Generic[E]):
         """
         state = self._state
         if state is _State.COALESCING:
-            if len(self._entries) > self._claimed:
+            waiting = len(self._entries)
+            if waiting > self._claimed:
+                rest = self._window - (now - self._window_began)
+                if rest >= SHORTEST_WAIT and waiting < self.settings.max_batch_size and not self._exiting:
+                    self._claimed = waiting  # the common case, which must be cheap: count it and wait on
+                    self.wake_at = now + (rest if rest < POLL_INTERVAL else POLL_INTERVAL)
+                    return None
                 self._claimed += 1  # the arrival that ends the wait belongs to the batch even if the window is over
             elif self.wake_at is not None and now < self.wake_at:
                 return None

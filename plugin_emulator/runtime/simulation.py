@@ -90,10 +90,11 @@ def _simulate_queue(
     while arrival is not None or next_step is not None:
         if arrival is not None and (next_step is None or arrival.t <= next_step):
             now = arrival.t
+            can_begin = False
             while arrival is not None and arrival.t == now:
-                put(arrival, arrival.bytes, now)
+                can_begin |= put(arrival, arrival.bytes, now)
                 arrival = next(coming, None)
-            if under_way is not None or (next_step != now and not queue.wants_arrivals):
+            if not can_begin and next_step != now:
                 continue
         else:
             assert next_step is not None

@@ -57,6 +57,7 @@ class QueueWorker:
         self._queue = self._new_queue()
         self._breaker = CircuitBreaker(settings)
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self._under_way: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
 
@@ -80,8 +81,7 @@ class QueueWorker:
         if queue.settings.concurrency_limit == -1:
             self._send_alone(entry, now)
             return
-        queue.put(entry, len(entry), now)
-        if queue.wants_arrivals:
+        if queue.put(entry, len(entry), now):
             self._step(now)
 
     def configure(self, settings: QueueSettings, sender: Sender) -> Sender:
@@ -133,9 +133,10 @@ class QueueWorker:
             self._idle.set()
             return
         # An armed timer that is early is left alone: it looks, finds nothing due and is armed again.
-        if self._timer is None or self._timer.when() > wake_at + 2 * _TIMER_SLACK:
+        if self._timer is None or self._wakes_at > wake_at + _TIMER_SLACK:
             if self._timer is not None:
                 self._timer.cancel()
+            self._wakes_at = wake_at
             self._timer = self._loop.call_at(wake_at + _TIMER_SLACK, self._wake)
 
     def _wake(self) -> None:
