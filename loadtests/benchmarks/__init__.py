@@ -1,1 +1,1 @@
-"""What our parts cost, as ratios to a peer or a limit measured in the same run: ``python -m loadtests.benchmarks``."""
+"""What our parts cost, as ratios to a peer or a limit of the same run: ``python -m loadtests.benchmarks``."""
