@@ -104,7 +104,8 @@ def _line(record: CapturedRequest, receipt: Receipt) -> Text:
     if len(receipt.events) != 1:
         text.append(f" {len(receipt.events)} events")
     for member in ("subject", "type"):
-        names = _several([str(_identity(event)[member]) for event in receipt.events])
+        values = [_identity(event)[member] for event in receipt.events]
+        names = _several(["-" if value is None else str(value) for value in values])
         if names:
             text.append(f"  {names}")
     for outcome, count in Counter(verdict.verdict for verdict in receipt.verdicts).items():

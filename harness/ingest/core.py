@@ -269,7 +269,7 @@ class IngestCore:
 
 def _same(given: str, known: str) -> bool:
     """Compare two tokens in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("latin-1", "replace"), known.encode("utf-8"))
+    return hmac.compare_digest(given.encode("latin-1", "replace"), known.encode("utf-8", "surrogateescape"))
 
 
 def _summary(status: int) -> str:

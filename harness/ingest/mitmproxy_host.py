@@ -28,6 +28,8 @@ _NOWHERE = "reverse:http://127.0.0.1:9"
 _ARRIVAL = "arrival"
 _LOOK_EVERY = 0.02  # seconds between looks at whether a hanging client has left
 
+_LONGEST_GOODBYE = 2.0  # seconds for open connections to end at a stop
+
 Report = Callable[[str], None]
 
 
@@ -121,6 +123,7 @@ async def serve(
         await stop.wait()
         for instance in proxy.servers:
             await instance.stop()
+        await _hang_up(proxy)
     finally:
         logging.getLogger("mitmproxy").removeHandler(handler)
         await master.done()
@@ -135,6 +138,17 @@ class _ErrorLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._sink(f"mitmproxy: {record.getMessage()}".splitlines()[0])
+
+
+async def _hang_up(proxy: proxyserver.Proxyserver) -> None:
+    """Close the connections that are open, so that none is left for the event loop to tear down."""
+    end = time.monotonic() + _LONGEST_GOODBYE
+    while proxy.connections and time.monotonic() < end:
+        for connection in list(proxy.connections.values()):
+            for transport in connection.transports.values():
+                if transport.handler is not None:
+                    transport.handler.cancel("the ingest endpoint stops")
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _proxy_server() -> proxyserver.Proxyserver:

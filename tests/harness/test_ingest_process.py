@@ -281,11 +281,20 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(ingest: Ingest, tmp_path: Pat
 
 
 def test_the_token_is_in_no_output(ingest: Ingest, lane: str) -> None:
-    """Runs last in this module: it ends the process to read all it wrote."""
+    """Neither command line nor output nor capture has it; nor is there noise from a stop with open connections.
+
+    Runs after the others: it ends their process to read all it wrote.
+    """
+    ingest.control.set_lane(lane, token=TOKEN, script=[202, 202, {"hang": True}])
     post(ingest.port, lane, event())
     post(ingest.port, lane, event(subject=""), WRONG_TOKEN)
+    with pytest.raises(TimeoutError):
+        post(ingest.port, lane, event(), timeout=0.2)
+    idle = http.client.HTTPConnection("127.0.0.1", ingest.port, timeout=10)
+    idle.request("GET", f"/lane/{lane}/events")
     command_line = Path(f"/proc/{ingest.process.pid}/cmdline").read_bytes().decode()
     output = ingest.stop()
+    idle.close()
     assert ingest.process.returncode == 0
     summary = json.loads(output.splitlines()[-1])["summary"]
     assert summary["requests"] > 10 and summary["accepted"] > 5
