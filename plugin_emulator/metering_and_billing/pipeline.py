@@ -25,8 +25,8 @@ EVENT_SOURCE = "kong-gateway"
 #: The first gateway version whose events say what their subject is (SUB-8).
 SUBJECT_TYPE_SINCE = (3, 16)
 
-#: Routes, Services and applications whose fields are kept ready.
-_FIELDS_KEPT = 512
+#: How many header lists, and combinations of entities, are remembered with what was found in them.
+_REMEMBERED = 512
 
 CloudEvent = dict[str, Any]
 
@@ -81,6 +81,7 @@ class Pipeline:
             else frozenset(code for first, last in config.allow_status_codes for code in range(first, last + 1))
         )
 
+        self._known_headers: dict[int, tuple[list[tuple[str, str]], dict[str, str]]] = {}
         self._fields: dict[tuple[int, int, int, str | None], tuple[dict[str, Any], Exchange]] = {}
 
     def events(self, exchange: Exchange) -> Outcome:
@@ -109,7 +110,7 @@ class Pipeline:
                 return Drop("EVT-10", "only AI tokens are metered and this is no AI request")
             return Drop("EVT-8", "meter_api_requests is off")
         request = exchange.request
-        headers = headers_named(request.headers, self._wanted_headers, self._header_lengths)
+        headers = self._headers(request.headers)
         wanted = self._wanted_parameters
         parameters = parameters_named(request.query, wanted) if wanted and request.query else {}
         subject = self._subject.lookup(exchange, headers, parameters)
@@ -139,6 +140,16 @@ class Pipeline:
                 events.append(_cloud_event(self._new_id(), LLM_REQUEST, subject, when, data))
         return events
 
+    def _headers(self, pairs: list[tuple[str, str]]) -> dict[str, str]:
+        """Look up the wanted headers, once for each list: a gateway parses a head that repeats itself only once."""
+        known = self._known_headers.get(id(pairs))
+        if known is None:
+            if len(self._known_headers) >= _REMEMBERED:
+                self._known_headers.clear()
+            found = headers_named(pairs, self._wanted_headers, self._header_lengths)
+            known = self._known_headers[id(pairs)] = (pairs, found)  # kept, so that its id stays its own
+        return known[1]
+
     def _entity_fields(self, exchange: Exchange) -> dict[str, Any]:
         """Return the fields of the entities, made once for each combination of them.
 
@@ -148,7 +159,7 @@ class Pipeline:
         key = (id(exchange.route), id(exchange.service), id(exchange.application), exchange.control_plane_id)
         known = self._fields.get(key)
         if known is None:
-            if len(self._fields) >= _FIELDS_KEPT:
+            if len(self._fields) >= _REMEMBERED:
                 self._fields.clear()
             known = self._fields[key] = (entity_fields(exchange), exchange)
         return known[0]
