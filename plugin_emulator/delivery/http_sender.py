@@ -12,6 +12,7 @@ from yarl import URL
 from ..metering_and_billing.config import MeteringConfig
 
 ONE_EVENT = "application/cloudevents+json"
+USER_AGENT = "kong-metering-emulator"
 MANY_EVENTS = "application/cloudevents-batch+json"
 
 
@@ -36,6 +37,7 @@ class HttpSender:
         self._headers = {
             "Authorization": f"Bearer {config.api_token}",
             "Content-Type": ONE_EVENT if self._single else MANY_EVENTS,
+            "User-Agent": USER_AGENT,
         }
         self._verify = config.ssl_verify
         self._keepalive = config.keepalive / 1000
