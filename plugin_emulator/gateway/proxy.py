@@ -137,6 +137,8 @@ class ClientConnection(asyncio.Protocol):
         self._query: str | None = None
         self._body = b""
         self._body_left = 0
+        self._sent = 0
+        self._received = 0
         self._final_status = 0
         self._keep_alive = True
         self._statuses: list[int] = []
@@ -367,6 +369,7 @@ class ClientConnection(asyncio.Protocol):
         if self._plan is None:
             self._request_id = f"{random.getrandbits(128):032x}"
             self._started_at = time()
+            self._sent = 0
         self._write(
             error_answer(
                 error.status,
@@ -569,6 +572,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         self._final_status = 0
+        self._plan = None
         if not self._keep_alive:
             self._state = _CLOSED
             self._pending = b""

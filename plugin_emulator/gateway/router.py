@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from plugin_emulator.gateway.entities import Route
+from plugin_emulator.gateway.entity_forms import path_regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class _Header:
     @classmethod
     def read(cls, name: str, values: tuple[str, ...]) -> _Header:
         plain = tuple(value.lower() for value in values if not value.startswith("~*"))
-        patterns = tuple(compile_pattern(value[2:].lower()) for value in values if value.startswith("~*"))
+        patterns = tuple(re.compile(value[2:].lower()) for value in values if value.startswith("~*"))
         return cls(name.lower(), plain, patterns)
 
     def accepts(self, given: Iterable[str]) -> bool:
@@ -80,7 +81,7 @@ class _Candidate:
         self.methods = frozenset(route.methods)
         self._hosts = tuple(_Host.read(host) for host in route.hosts)
         self.headers = tuple(_Header.read(name, values) for name, values in route.headers)
-        self._expressions = tuple(compile_pattern(path[1:]) for path in paths if path.startswith("~"))
+        self._expressions = tuple(path_regex(path) for path in paths if path.startswith("~"))
         self._prefixes = tuple(path for path in paths if not path.startswith("~"))
         kinds = bool(self.methods) + bool(self._hosts) + bool(self.headers) + bool(paths)
         plain_hosts = bool(self._hosts) and not any(host.wildcard for host in self._hosts)
@@ -109,13 +110,8 @@ class _Candidate:
         return None if self._prefixes or self._expressions else Match(self.route, None)
 
 
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression as Kong's router writes them. Raises re.error."""
-    return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", text))
-
-
 class Router:
-    """Finds the Route of a request among ``routes``. Raises re.error for a path that is no regular expression."""
+    """Finds the Route of a request among ``routes``. Raises re.error for an unusable regular expression."""
 
     __slots__ = ("_candidates", "header_names")
 
