@@ -15,13 +15,12 @@ from harness.conformance.matching import (
     event_differences,
     in_words,
     member,
+    parse_time,
     value_differences,
 )
 from harness.conformance.observation import Answer, Arrived, Delivery, Observation, accepted_events
 from harness.conformance.outcome import Failure
 from harness.conformance.scenario import MAIN_LANE, Scenario, Step
-
-_WITHIN_REQUEST = {"between": ["request.start", "request.end"]}
 
 
 def judge(scenario: Scenario, seen: Observation, clock_tolerance: float = 0.0) -> list[Failure]:
@@ -165,12 +164,18 @@ def _without_references(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _dropped_step(scenario: Scenario, seen: Observation, event: Mapping[str, Any]) -> str | None:
-    """Return which request that must be dropped a surplus event may be of, judged by its time."""
-    for step in scenario.expect.get("dropped", ()):
-        setting = Setting(seen.window(step), 0.05)
-        if not [*value_differences("time", _WITHIN_REQUEST, event.get("time"), setting)]:
-            return str(step)
-    return None
+    """Return the request a surplus event is of, judged by its time, if that is one that must be dropped."""
+    try:
+        at, _ = parse_time(str(event.get("time")))
+    except ValueError:
+        return None
+    nearest: tuple[float, str] | None = None
+    for step in {answer.step for answer in seen.answers}:
+        start, end = seen.window(step) or (at, at)
+        distance = max(start - at, at - end, 0.0)
+        if nearest is None or distance < nearest[0]:
+            nearest = (distance, step)
+    return nearest[1] if nearest and nearest[1] in scenario.expect.get("dropped", ()) else None
 
 
 def _not_dropped(scenario: Scenario, seen: Observation) -> Iterator[tuple[str, str]]:

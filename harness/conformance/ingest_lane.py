@@ -18,6 +18,10 @@ class IngestEndpoint(Protocol):
         """Make a lane that accepts ``token`` and behaves as ``script`` says; return its URL for ingest_endpoint."""
         ...
 
+    def untrusted_url(self, lane: str) -> str:
+        """Return the lane's URL over TLS with a certificate that no client trusts."""
+        ...
+
     def deliveries(self, lane: str, after: int, wait: float) -> list[Delivery]:
         """Return the lane's deliveries but the first ``after``, waiting up to ``wait`` seconds for one to come."""
         ...

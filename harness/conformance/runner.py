@@ -16,7 +16,7 @@ from harness.conformance.ingest_lane import IngestEndpoint, Lanes
 from harness.conformance.observation import Answer, Delivery, Observation
 from harness.conformance.outcome import Failure, ScenarioFinished, Verdict
 from harness.conformance.rules import DEFAULT_PROFILE, catalogue
-from harness.conformance.scenario import Kind, Scenario
+from harness.conformance.scenario import MAIN_LANE, Kind, Scenario
 from harness.conformance.state import LaneAccess, declarative_state
 from harness.conformance.traffic import as_curl, send
 from harness.targets.target import Capability, ConfigurationRefusedError, Target, TargetUnavailableError
@@ -121,7 +121,8 @@ def _observe_proxy(scenario: Scenario, target: Target, endpoint: IngestEndpoint)
     try:
         for lane, name in names.items():
             token = secrets.token_urlsafe(24)
-            access[lane] = LaneAccess(endpoint.open_lane(name, token, scenario.lanes[lane]), token)
+            url = endpoint.open_lane(name, token, scenario.lanes[lane])
+            access[lane] = LaneAccess(url, endpoint.untrusted_url(name), token)
         try:
             target.apply(declarative_state(scenario, access, run_name))
             _drive(scenario, target, lanes, partial(declarative_state, scenario, access, run_name), seen)
@@ -172,10 +173,11 @@ def _verdict(failures: Sequence[Failure], target: Target) -> Verdict:
 def _line(delivery: Delivery, since: float) -> str:
     answer = "no answer" if delivery.status is None else str(delivery.status)
     kind = (delivery.content_type or "no content type").partition(";")[0]
-    ids = ", ".join(str(event.get("id", "?"))[:8] for event in delivery.events[:3])
+    ids = ", ".join("…" + str(event.get("id", "?"))[-6:] for event in delivery.events[:3])
     more = ", …" if len(delivery.events) > 3 else ""
+    lane = "" if delivery.lane == MAIN_LANE else f"  [{delivery.lane}]"
     size = f"{len(delivery.events)} event{'' if len(delivery.events) == 1 else 's'}"
-    return f"+{delivery.at - since:7.3f} s  {delivery.shape} of {size} ({ids}{more}), {kind} → {answer}"
+    return f"+{delivery.at - since:7.3f} s  {delivery.shape} of {size} ({ids}{more}), {kind} → {answer}{lane}"
 
 
 def _finished(

@@ -233,7 +233,7 @@ def _schema_problem(error: ValidationError) -> Iterator[Problem]:
         wanted: Any = error.validator_value
         missing = [key for key in wanted if key not in instance]
         yield Problem(f"{', '.join(map(repr, missing))} is missing", at)
-    elif schema is False:
+    elif schema == {"not": {}}:
         yield Problem(f"{at[-1]!r} does not go with this kind of scenario", at)
     elif error.validator == "oneOf" and "path" not in instance:
         yield Problem("is neither a request (path), nor wait_for, nor reconfigure", at)

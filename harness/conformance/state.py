@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from harness.conformance.scenario import MAIN_LANE, Scenario
 
@@ -23,9 +22,10 @@ EXAMPLE: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class LaneAccess:
-    """Where a lane is and the token it accepts."""
+    """Where a lane is, over TLS with an untrusted certificate too, and the token it accepts."""
 
     endpoint: str
+    untrusted: str
     token: str = field(repr=False)
 
 
@@ -60,10 +60,9 @@ def _plugin(plugin: Mapping[str, Any], lanes: Mapping[str, LaneAccess], run_name
     lane = lanes[entity.pop("lane", MAIN_LANE)]
     if entity["name"] == METERING:
         config = entity.setdefault("config", {})
-        parts = urlsplit(lane.endpoint)
         template = str(config.get("ingest_endpoint", "{ingest}"))
-        for word, value in (("ingest", lane.endpoint), ("ingest_host", parts.netloc), ("ingest_path", parts.path)):
-            template = template.replace("{" + word + "}", value)
+        for word, value in (("{ingest}", lane.endpoint), ("{untrusted_ingest}", lane.untrusted)):
+            template = template.replace(word, value)
         config["ingest_endpoint"] = template
         config.setdefault("api_token", lane.token)
     return entity

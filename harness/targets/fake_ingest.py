@@ -16,6 +16,7 @@ from harness.conformance.observation import Delivery
 from harness.ingest.control import ControlError, IngestControl
 from harness.targets.process import VerbProcess
 from harness.targets.target import TargetUnavailableError
+from harness.targets.tls_front import TlsFront
 
 _LANE_PREFIX = re.compile(r"^/lane/[^/?#]*")
 _TAKEN = frozenset({"accepted", "duplicate"})
@@ -32,15 +33,19 @@ class FakeIngest:
         self._process = VerbProcess("ingest", options)
         self._control: IngestControl | None = None
         self._port = 0
+        self._tls: TlsFront | None = None
 
     def start(self) -> None:
         """Start the process on free ports. Raises TargetUnavailableError."""
         ready = self._process.start()
         self._port = int(ready["port"])
         self._control = IngestControl(int(ready["control_port"]))
+        self._tls = TlsFront(self._port)
 
     def stop(self) -> None:
         """End the process and remove its capture."""
+        if self._tls is not None:
+            self._tls.stop()
         self._process.stop()
         self._directory.cleanup()
 
@@ -55,6 +60,11 @@ class FakeIngest:
         except ControlError as error:
             raise TargetUnavailableError(self._reason(error)) from None
         return f"http://127.0.0.1:{self._port}/lane/{lane}{_ENDPOINT_PATH}"
+
+    def untrusted_url(self, lane: str) -> str:
+        """Return the lane's URL over TLS with a certificate that no client trusts."""
+        assert self._tls is not None
+        return f"https://127.0.0.1:{self._tls.port}/lane/{lane}{_ENDPOINT_PATH}"
 
     def deliveries(self, lane: str, after: int, wait: float) -> list[Delivery]:
         """Return the lane's deliveries but the first ``after``, waiting up to ``wait`` seconds for one to come."""
