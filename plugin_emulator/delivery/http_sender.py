@@ -32,13 +32,11 @@ class HttpSender:
 
     def __init__(self, config: MeteringConfig) -> None:
         self.url = _target(config.ingest_endpoint)
-        self._single = config.queue.max_batch_size == 1 or config.queue.concurrency_limit == -1
+        self._bare = config.queue.max_batch_size == 1
         self._timeout = config.timeout
-        self._headers = {
-            "Authorization": f"Bearer {config.api_token}",
-            "Content-Type": ONE_EVENT if self._single else MANY_EVENTS,
-            "User-Agent": USER_AGENT,
-        }
+        always = {"Authorization": f"Bearer {config.api_token}", "User-Agent": USER_AGENT}
+        self._headers_of_one = {**always, "Content-Type": ONE_EVENT}
+        self._headers_of_many = {**always, "Content-Type": MANY_EVENTS}
         self._verify = config.ssl_verify
         self._keepalive = config.keepalive / 1000
         self._session: aiohttp.ClientSession | None = None
@@ -53,12 +51,15 @@ class HttpSender:
         """
         if self.url is None:
             return Try(False, "ingest_endpoint is empty or no http(s) URL")
-        body = batch[0] if self._single and len(batch) == 1 else b"[" + b",".join(batch) + b"]"
+        if self._bare and len(batch) == 1:
+            body, headers = batch[0], self._headers_of_one
+        else:  # also a larger batch formed under an earlier configuration (LIF-3)
+            body, headers = b"[" + b",".join(batch) + b"]", self._headers_of_many
         session = self._session or self._open()
         self._tries += 1
         self._free.clear()
         try:
-            async with session.post(self.url, data=body, headers=self._headers, allow_redirects=False) as response:
+            async with session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
                 await response.read()
                 if 200 <= response.status < 300:
                     return Try(True)

@@ -202,6 +202,7 @@ def test_bat7_unlimited_concurrency_posts_while_others_hang() -> None:
         for tenant in ("a", "b", "c"):
             runtime.log("p", request(tenant))
         assert sorted(subjects(await ingest.received(3))) == [["a"], ["b"], ["c"]]
+        assert all(body.startswith(b"[") for _, body in ingest.requests)  # BAT-10: the batch size decides
 
     run(scenario)
 
@@ -235,6 +236,7 @@ def test_lif3_queued_entries_go_out_with_the_newest_token_and_the_first_queue_pa
         runtime.log("p", request("b"))
         assert subjects(await ingest.received(1)) == [["a", "b"]]
         assert ingest.requests[0][0]["Authorization"] == "Bearer new"
+        assert ingest.requests[0][0]["Content-Type"] == "application/cloudevents-batch+json"
         await runtime.idle()
         runtime.log("p", request("c"))
         assert subjects(await ingest.received(2))[1] == ["c"]
