@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -92,6 +93,9 @@ def command(
         except OSError as error:
             raise CannotContinue(_listen_failure(error, host)) from None
         _announce(gateway, echo_upstream, as_json)
+        # What is there now stays: the collector need not look at it again, nor run for every few hundred requests.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         graceful = await stop
         lost = await gateway.stop(graceful=graceful)
         if lost:

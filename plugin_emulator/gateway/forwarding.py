@@ -40,6 +40,7 @@ _NOT_FORWARDED = frozenset(
         "x-real-ip",
     )
 )
+_SPECIAL = _NOT_FORWARDED | IDENTITY_HEADERS
 #: Response headers that end at the gateway, or that it writes first.
 _NOT_RELAYED = frozenset(
     (
@@ -72,7 +73,6 @@ class RequestHeaders:
         "anonymous_pairs",
         "anonymous_wire",
         "chunked",
-        "close",
         "content_length",
         "expects_continue",
         "fields",
@@ -90,26 +90,36 @@ class RequestHeaders:
         self.minor = minor
         first = fields.first
         self.host = first.get("host")
-        self.content_length, self.chunked = request_framing(fields, minor)
-        options = frozenset(tokens(fields.joined("connection")))
-        self.close = "close" in options
-        self.keep_alive = not self.close and (minor == 1 or "keep-alive" in options)
-        self.expects_continue = minor == 1 and first.get("expect", "").lower() == "100-continue"
-        via = fields.joined("via")
+        self.content_length: int | None = None
+        self.chunked = False
+        self.keep_alive = minor == 1
+        self.expects_continue = False
         #: what stands before the gateway's own entry in Via and in X-Forwarded-For
-        self.via = f"{via}, " if via else ""
-        forwarded = fields.joined("x-forwarded-for")
-        self.forwarded_for = f"{forwarded}, " if forwarded else ""
-        self.upstream_te = "TE: trailers\r\n" if first.get("te", "").lower() == "trailers" else ""
-        dropped = _NOT_FORWARDED | (options - {"close"})
-        lines = [(name.lower(), f"{name}: {value}\r\n") for name, value in fields.pairs]
-        self.wire = "".join(line for name, line in lines if name not in dropped)
-        if IDENTITY_HEADERS.isdisjoint(first):
-            self.anonymous_wire = self.wire
-            self.anonymous_pairs = fields.pairs
-        else:
-            self.anonymous_wire = "".join(line for name, line in lines if name not in dropped | IDENTITY_HEADERS)
+        self.via = ""
+        self.forwarded_for = ""
+        self.upstream_te = ""
+        self.anonymous_pairs = fields.pairs
+        dropped = _NOT_FORWARDED
+        special = first.keys() & _SPECIAL
+        if len(special) > 1 or "host" not in special or fields.repeated:
+            options = frozenset(tokens(fields.joined("connection")))
+            dropped |= options - {"close"}
+            self.content_length, self.chunked = request_framing(fields, minor)
+            self.keep_alive = "close" not in options and (minor == 1 or "keep-alive" in options)
+            self.expects_continue = minor == 1 and first.get("expect", "").lower() == "100-continue"
+            via = fields.joined("via")
+            self.via = f"{via}, " if via else ""
+            forwarded = fields.joined("x-forwarded-for")
+            self.forwarded_for = f"{forwarded}, " if forwarded else ""
+            self.upstream_te = "TE: trailers\r\n" if first.get("te", "").lower() == "trailers" else ""
+        self.wire = self.anonymous_wire = "".join(
+            [f"{name}: {value}\r\n" for name, value in fields.pairs if name.lower() not in dropped]
+        )
+        if not IDENTITY_HEADERS.isdisjoint(special):
             self.anonymous_pairs = [pair for pair in fields.pairs if pair[0].lower() not in IDENTITY_HEADERS]
+            self.anonymous_wire = "".join(
+                [f"{name}: {value}\r\n" for name, value in self.anonymous_pairs if name.lower() not in dropped]
+            )
         self._without: dict[str, RequestHeaders] = {}
 
     @classmethod

@@ -6,6 +6,7 @@ not like, and refuses what could be read in two ways (two Hosts, two lengths, a 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ REASONS: dict[int, str] = {
     505: "HTTP Version Not Supported",
 }
 
+_SHORT_LINE = 256
+_NONE: frozenset[str] = frozenset()
 _HEAD_END = re.compile(rb"\n\r?\n")
 _NAME = re.compile(r"[0-9A-Za-z_-]+")
 _METHOD = re.compile(r"[A-Z_-]+")
@@ -126,40 +129,51 @@ def parse_fields(block: bytes, *, lenient: bool = True) -> Fields:
 
     With ``lenient`` a name of unusual characters is left out instead of refused. Raises MessageError.
     """
-    text = block.decode("latin-1")
-    if text and not text.endswith("\n"):
-        raise MessageError
-    lines = text.replace("\r\n", "\n").split("\n")
-    if "\0" in text or "\r" in text.replace("\r\n", ""):
+    text = block.decode("latin-1").replace("\r\n", "\n")
+    if text and text[-1] != "\n":
         raise MessageError
     pairs = []
     first: dict[str, str] = {}
-    repeated = set()
-    for line in lines[:-1]:
-        if len(line) > MAX_LINE:
+    repeated = []
+    for line in text[:-1].split("\n") if text else ():
+        if len(line) <= _SHORT_LINE:
+            parsed = _short_line(line, lenient)
+        elif len(line) > MAX_LINE:
             raise MessageError(400, "Request header or cookie too large")
-        name, colon, value = line.partition(":")
-        if not _NAME.fullmatch(name):
-            if not colon or not name or any(character <= " " or character == "\x7f" for character in name):
-                raise MessageError
-            if lenient:
-                continue
-        if not colon:
-            raise MessageError
-        value = value.strip(" \t")
-        pairs.append((name, value))
-        lower = name.lower()
-        if lower in first:
-            repeated.add(lower)
         else:
-            first[lower] = value
-    return Fields(pairs, first, frozenset(repeated))
+            parsed = _parse_line(line, lenient)
+        if parsed is None:
+            continue
+        pair, lower = parsed
+        pairs.append(pair)
+        if lower in first:
+            repeated.append(lower)
+        else:
+            first[lower] = pair[1]
+    return Fields(pairs, first, frozenset(repeated) if repeated else _NONE)
+
+
+def _parse_line(line: str, lenient: bool) -> tuple[tuple[str, str], str] | None:
+    """Return a header line's name and value, and its lower-case name; None for one to leave out."""
+    name, colon, value = line.partition(":")
+    if not colon or "\0" in value or "\r" in value:
+        raise MessageError
+    if not _NAME.fullmatch(name):
+        if not name or any(character <= " " or character == "\x7f" for character in name):
+            raise MessageError
+        if lenient:
+            return None
+    return (name, value.strip(" \t")), name.lower()
+
+
+#: Most header lines come again and again: a client's own, an upstream's.
+_short_line = functools.lru_cache(maxsize=8192)(_parse_line)
 
 
 def request_framing(fields: Fields, minor: int) -> tuple[int | None, bool]:
     """Return (content length or None, whether the body is chunked) of a request. Raises MessageError."""
     first = fields.first
-    if fields.repeated & {"host", "content-length", "transfer-encoding"}:
+    if fields.repeated and fields.repeated & {"host", "content-length", "transfer-encoding"}:
         raise MessageError
     encoding = first.get("transfer-encoding")
     length = first.get("content-length")

@@ -22,9 +22,12 @@ _MAX_PLANS = 4096
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
-    """Where a Service's requests go, with its time-outs in seconds; ``server_name`` is set for TLS."""
+    """Where a Service's requests go, with its time-outs in seconds; ``server_name`` is set for TLS.
+
+    Compared by identity, which is what a pool of connections wants; a snapshot makes equal ones only once.
+    """
 
     host: str
     port: int
@@ -109,6 +112,7 @@ class Snapshot:
         self._proxy_port = proxy_port
         self._upstream = upstream
         self._plans: dict[tuple[bytes, object], Plan] = {}
+        self._endpoints: dict[tuple[object, ...], Endpoint] = {}
         routes = [route for route in state.routes if route.service is None or route.service.enabled]
         self._router = Router(routes)
         identities = {credential.key: Identity(credential.consumer, credential) for credential in state.credentials}
@@ -189,13 +193,10 @@ class Snapshot:
         if service is None:
             return None
         host, port = self._upstream or (service.host, service.port)
-        return Endpoint(
-            host,
-            port,
-            service.host if service.protocol == "https" and not self._upstream else None,
-            service.connect_timeout / 1000,
-            service.read_timeout / 1000,
-            service.write_timeout / 1000,
+        server_name = service.host if service.protocol == "https" and not self._upstream else None
+        timeouts = service.connect_timeout / 1000, service.read_timeout / 1000, service.write_timeout / 1000
+        return self._endpoints.setdefault(
+            (host, port, server_name, timeouts), Endpoint(host, port, server_name, *timeouts)
         )
 
     @staticmethod

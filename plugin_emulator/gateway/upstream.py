@@ -147,7 +147,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._pending:
             data = self._pending + data
         while True:
-            end = head_end(data)
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3:
+                end = head_end(data)
             if end < 0:
                 self._pending = data
                 if len(data) > _MAX_RESPONSE_HEAD:
@@ -279,7 +281,9 @@ class UpstreamPool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose response is complete."""
-        waiting = self._idle.setdefault(connection.endpoint, [])
+        waiting = self._idle.get(connection.endpoint)
+        if waiting is None:
+            waiting = self._idle[connection.endpoint] = []
         if len(waiting) < MAX_IDLE:
             connection.idle_since = 0.0
             waiting.append(connection)
