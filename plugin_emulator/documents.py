@@ -100,7 +100,7 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, file: str | None = None) -> Document:
     """Parse YAML or JSON text; ``file`` is the name used in messages. Raises InvalidDocument."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         lines: dict[Pointer, int] = {}
@@ -117,14 +117,30 @@ def parse_document(text: str, file: str | None = None) -> Document:
         raise InvalidDocument([Problem(message, file=file, line=mark.line + 1 if mark else None)]) from None
     except yaml.YAMLError as error:
         raise InvalidDocument([Problem(f"is not valid YAML: {error}", file=file)]) from None
-    except ValueError as error:  # e.g. a date that is none: 2026-02-31
-        if isinstance(error, InvalidDocument):
-            raise
-        raise InvalidDocument([Problem(f"has a value that cannot be read: {error}", file=file)]) from None
     except RecursionError:
         raise InvalidDocument([Problem("is nested too deeply", file=file)]) from None
     finally:
         loader.dispose()
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, whose complaints never quote a value: it may be a secret."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception:  # e.g. a date that is none, 2026-02-31; PyYAML lets all kinds through
+            text = "a value is not what it looks like; put it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+
+    def refuse_tag(self, node: yaml.Node) -> Any:
+        text = "a value begins with an unknown tag (!); put it in quotes"
+        raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+
+
+_Loader.add_constructor(None, _Loader.refuse_tag)
 
 
 def _locate(

@@ -6,9 +6,13 @@ The types double as the JSON form read by ``kong-metering events``: msgspec deco
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+#: Seconds since the epoch, up to the last that a four-digit year can name.
+_Instant = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_799)]
+_Size = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -22,19 +26,19 @@ class Request(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     method: str
     path: str
     headers: list[tuple[str, str]]
-    started_at: float
+    started_at: _Instant
     query: str = ""
     host: str | None = None
     client_ip: str | None = None
-    size_bytes: int | None = None
+    size_bytes: _Size | None = None
 
 
 class Response(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the client got: ``status`` as sent by the gateway, ``size_bytes`` with status line and headers."""
 
     status: int
-    ended_at: float
-    size_bytes: int | None = None
+    ended_at: _Instant
+    size_bytes: _Size | None = None
 
 
 class Route(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

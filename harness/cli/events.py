@@ -23,7 +23,7 @@ from plugin_emulator.metering_and_billing.config import (
 from plugin_emulator.metering_and_billing.event_time import id_source
 from plugin_emulator.metering_and_billing.pipeline import Pipeline
 
-from .json_lines import input_file, input_name, output_file
+from .json_lines import answer_lines
 from .main import CannotContinue
 
 #: Stands in for the two fields that say where events go; this verb sends nothing.
@@ -49,19 +49,12 @@ def command(
     """Read exchanges as JSON lines, write one line of events for each."""
     config = load_config(_NOWHERE, gateway) if config_file is None else read_plugin_config(config_file, gateway)
     pipeline = Pipeline(config, gateway, subject_form, id_source(seed))
-    decoder = msgspec.json.Decoder(Exchange)
-    encode = msgspec.json.Encoder().encode
-    with input_file(exchanges) as lines, output_file(output) as file:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                exchange = decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise CannotContinue(f"{input_name(exchanges)}:{number}: is not an exchange: {error}") from None
-            outcome = pipeline.events(exchange)
-            file.write(encode({"events": outcome.events, "dropped": outcome.drop}))
-            file.write(b"\n")
+
+    def answer(exchange: Exchange) -> dict[str, Any]:
+        outcome = pipeline.events(exchange)
+        return {"events": outcome.events, "dropped": outcome.drop}
+
+    answer_lines(exchanges, output, "an exchange", msgspec.json.Decoder(Exchange), answer)
     return 0
 
 

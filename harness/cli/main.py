@@ -5,13 +5,15 @@ Exit codes are a contract: 0 ok, 1 the thing that was checked is wrong, 2 usage 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from plugin_emulator.documents import InvalidDocument
+from plugin_emulator.documents import InvalidDocument, did_you_mean
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
@@ -50,6 +52,15 @@ class Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return name, command and the arguments left. Fails with the nearest verb's name for an unknown one."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = did_you_mean(args[0], VERBS)
+            ctx.fail(f"no verb is called {args[0]!r}{f', did you mean {near!r}?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, text) for verb, (_, text) in sorted(VERBS.items())])
@@ -64,11 +75,16 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; never returns. ``arguments`` defaults to the process's own."""
     try:
-        result = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        given = None if arguments is None else list(arguments)
+        result = cli.main(args=given, prog_name="kong-metering", standalone_mode=False)
+        sys.stdout.flush()  # here, where a failure can still be told
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.UsageError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(EXIT_USAGE)
+    except click.UsageError as error:
+        click.echo(f"kong-metering: {_usage(error)}", err=True)
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         error.show()
@@ -78,9 +94,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             click.echo(f"kong-metering: {problem}", err=True)
         sys.exit(EXIT_USAGE)
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
+        _forget_output()
         sys.exit(0)
+    except OSError as error:
+        _forget_output()
+        place = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"kong-metering: {place}{error.strerror or error}", err=True)
+        sys.exit(EXIT_USAGE)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _usage(error: click.UsageError) -> str:
+    """Return a mistake in the arguments as one line that says where to read on."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    command = "kong-metering" if error.ctx is None else error.ctx.command_path
+    return f"{message[:1].lower()}{message[1:]} (see: {command} --help)"
+
+
+def _forget_output() -> None:
+    """Send what is left in the buffer of standard output nowhere, or the interpreter complains as it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 import msgspec
 
@@ -9,16 +12,26 @@ from plugin_emulator.queue import QueueSettings
 from plugin_emulator.runtime.outage import Outage, Steady, Summary, run_steady
 from plugin_emulator.runtime.simulation import Schedule, trace
 
-from .json_lines import input_file, output_file
-from .main import CannotContinue
+from .json_lines import answer_lines, output_file, what_is_wrong
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; ``nan`` and ``inf``, which click takes for numbers, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return ``value`` as a float. Fails as click's own types do."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 @click.command(help=__doc__)
 @click.option("--schedules", metavar="FILE", help="Schedules as JSON lines, one trace out for each; - for stdin.")
 @click.option("-o", "--output", default="-", metavar="FILE", help="Where to write; - for stdout (the default).")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Events per second, evenly spaced.")
-@click.option("--duration", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds of traffic.")
-@click.option("--rtt", type=click.FloatRange(min=0), default=0.05, help="Seconds one POST takes (default 0.05).")
+@click.option("--rate", type=FiniteRange(min=0, min_open=True), help="Events per second, evenly spaced.")
+@click.option("--duration", type=FiniteRange(min=0, min_open=True), default=60.0, help="Seconds of traffic.")
+@click.option("--rtt", type=FiniteRange(min=0), default=0.05, help="Seconds one POST takes (default 0.05).")
 @click.option("--entry-bytes", type=click.IntRange(min=0), default=700, help="Bytes of one serialised event.")
 @click.option("--outage", "outages", multiple=True, metavar="START:LENGTH", help="Ingest answers 503; in seconds.")
 @click.option("-q", "--queue", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of config.queue.")
@@ -40,7 +53,7 @@ def command(
     if schedules is not None:
         if settings or outages:
             raise click.UsageError("--queue and --outage go with --rate; a schedule brings its own")
-        _run_schedules(schedules, output)
+        answer_lines(schedules, output, "a schedule", msgspec.json.Decoder(Schedule), trace)
         return 0
     assert rate is not None
     steady = Steady(rate, duration, entry_bytes, rtt, tuple(_outage(text) for text in outages))
@@ -49,23 +62,6 @@ def command(
     with output_file(output) as file:
         file.write(text.encode() + b"\n")
     return 0
-
-
-def _run_schedules(source: str, output: str) -> None:
-    decoder = msgspec.json.Decoder(Schedule)
-    encode = msgspec.json.Encoder().encode
-    with input_file(source) as lines, output_file(output) as file:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                schedule = decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                name = "standard input" if source == "-" else source
-                raise CannotContinue(f"{name}:{number}: is not a schedule: {error}") from None
-            del line
-            file.write(encode(trace(schedule)))
-            file.write(b"\n")
 
 
 def _queue_settings(pairs: tuple[str, ...]) -> QueueSettings:
@@ -78,7 +74,7 @@ def _queue_settings(pairs: tuple[str, ...]) -> QueueSettings:
     try:
         return msgspec.convert(values, QueueSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise click.UsageError(f"--queue: {error}") from None
+        raise click.UsageError(f"--queue: {what_is_wrong(error)}") from None
 
 
 def _outage(text: str) -> Outage:
@@ -87,7 +83,7 @@ def _outage(text: str) -> Outage:
         if not colon:
             raise ValueError
         outage = Outage(float(start), float(length))
-        if not (outage.start >= 0 and outage.length > 0):
+        if not (0 <= outage.start < math.inf and outage.length > 0):
             raise ValueError
     except ValueError:
         raise click.UsageError(f"--outage {text!r}: write START:LENGTH in seconds, e.g. 300:60") from None

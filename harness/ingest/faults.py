@@ -114,7 +114,7 @@ class FaultScript:
         Raises InvalidDocument.
         """
         if text.lstrip().startswith(("[", "{")):
-            return cls.parse(parse_document(text))
+            return cls.parse(parse_document(text, "fault script"))
         return cls.parse(read_document(Path(text)))
 
     def fault_for(self, number: int) -> Fault:

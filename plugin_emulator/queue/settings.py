@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import msgspec
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_Wait = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,13 +20,21 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ``failure_threshold`` 0 turns the circuit breaker off.
     """
 
-    max_batch_size: int = 1
-    max_coalescing_delay: float = 1.0
-    max_entries: int = 10_000
-    max_bytes: int | None = None
-    initial_retry_delay: float = 0.01
+    max_batch_size: _Count = 1
+    max_coalescing_delay: _Seconds = 1.0
+    max_entries: _Count = 10_000
+    max_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    initial_retry_delay: _Wait = 0.01
     max_retry_time: float = 60.0
-    max_retry_delay: float = 60.0
+    max_retry_delay: _Wait = 60.0
     concurrency_limit: int = 1
-    failure_threshold: int = 0
-    breaker_cooldown: float = 60.0
+    failure_threshold: Annotated[int, msgspec.Meta(ge=0)] = 0
+    breaker_cooldown: _Seconds = 60.0
+
+    def __post_init__(self) -> None:
+        if self.concurrency_limit not in (1, -1):
+            raise ValueError("concurrency_limit must be 1 or -1")
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number of seconds")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
@@ -18,16 +18,16 @@ from ..queue import BatchQueue, CircuitBreaker, Delivery, Loss, QueueSettings
 class Arrival(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An entry that is put into the queue at ``t`` seconds; ``bytes`` is its serialised size."""
 
-    t: float
+    t: Annotated[float, msgspec.Meta(ge=0)]
     id: str
-    bytes: int = 0
+    bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """How the ingest endpoint answers one try: after ``duration`` seconds with ``status`` (0: no answer at all)."""
 
-    status: int
-    duration: float = 0.0
+    status: Annotated[int, msgspec.Meta(ge=0, le=599)]
+    duration: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
     @property
     def ok(self) -> bool:
@@ -176,14 +176,6 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not self.ingest:
             raise ValueError("`ingest` needs at least one answer")
-        if any(answer.duration < 0 for answer in self.ingest):
-            raise ValueError("`ingest` durations must not be negative")
-        if self.queue.max_batch_size < 1 or self.queue.max_entries < 1:
-            raise ValueError("`queue.max_batch_size` and `queue.max_entries` must be at least 1")
-        if self.queue.concurrency_limit not in (1, -1):
-            raise ValueError("`queue.concurrency_limit` must be 1 or -1")
-        if self.queue.initial_retry_delay <= 0 or self.queue.max_retry_delay <= 0:
-            raise ValueError("`queue.initial_retry_delay` and `queue.max_retry_delay` must be greater than 0")
 
     def answer(self, t: float, number: int) -> Answer:
         """Return the answer to try ``number`` (from 0)."""
