@@ -7,7 +7,6 @@ has written it out (SPEC DRP-3, DLV-5).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
 import socket
@@ -16,135 +15,69 @@ from typing import cast
 
 from plugin_emulator.gateway.answers import PLAIN, content_type_for, error_answer
 from plugin_emulator.gateway.forwarding import RequestHeaders, ResponseHeaders
-from plugin_emulator.gateway.http1 import (
-    MAX_HEAD,
-    MAX_LINE,
-    ChunkedReader,
-    MessageError,
-    head_end,
-)
+from plugin_emulator.gateway.http1 import MessageError
 from plugin_emulator.gateway.key_auth import Identity, body_without, query_without
-from plugin_emulator.gateway.log_phase import LogPhase
-from plugin_emulator.gateway.snapshot import Plan, RouteChain, Snapshot
-from plugin_emulator.gateway.upstream import UpstreamConnection, UpstreamPool
+from plugin_emulator.gateway.proxy_context import ProxyContext
+from plugin_emulator.gateway.request_reader import RequestReader, State
+from plugin_emulator.gateway.snapshot import Plan, RouteChain
+from plugin_emulator.gateway.upstream import UpstreamConnection
 
 #: Seconds a client connection may be idle, or take to send a request.
 KEEPALIVE_TIMEOUT = 75.0
 _JOIN_BELOW = 65536
-_MAX_KEPT_BLOCKS = 2048
-_MAX_KEPT_BLOCK_SIZE = 4096
-_MAX_PIPELINED = 65536
 #: Requests that are tried once: to repeat them might do twice what they do.
 _NOT_REPEATED = frozenset(("POST", "LOCK", "PATCH"))
 _UPSTREAM_ERRORS = {
     502: "An invalid response was received from the upstream server",
     504: "The upstream server is timing out",
 }
-_WAITING, _READING_BODY, _PROXYING, _DISCARDING, _CLOSED = range(5)
+_WAITING, _READING_BODY, _ANSWERING, _DISCARDING, _CLOSED = State
 
 
-class ProxyContext:
-    """What the client connections of one gateway share. ``snapshot`` is replaced when the configuration changes."""
-
-    __slots__ = ("_blocks", "_empty", "connections", "log_phase", "requests", "server", "snapshot", "upstreams")
-
-    def __init__(self, snapshot: Snapshot, upstreams: UpstreamPool, log_phase: LogPhase, server: str) -> None:
-        self.snapshot = snapshot
-        self.upstreams = upstreams
-        self.log_phase = log_phase
-        self.server = server
-        self.connections: set[ClientConnection] = set()
-        self.requests = 0
-        self._blocks: dict[tuple[bytes, bool], RequestHeaders] = {}
-        self._empty = asyncio.Event()
-
-    def opened(self, connection: ClientConnection) -> None:
-        """A client has connected."""
-        self.connections.add(connection)
-        self._empty.clear()
-
-    def closed(self, connection: ClientConnection) -> None:
-        """A client's connection is gone."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._empty.set()
-
-    async def wait_until_empty(self, seconds: float) -> None:
-        """Wait until no client is connected, for at most ``seconds``."""
-        if self.connections:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
-
-    def headers(self, block: bytes, http_1_0: bool) -> RequestHeaders:
-        """Return the parsed form of header lines. Raises MessageError."""
-        headers = self._blocks.get((block, http_1_0))
-        if headers is None:
-            headers = RequestHeaders.parse(block, 0 if http_1_0 else 1)
-            if len(block) <= _MAX_KEPT_BLOCK_SIZE:
-                if len(self._blocks) >= _MAX_KEPT_BLOCKS:
-                    self._blocks.clear()
-                self._blocks[block, http_1_0] = headers
-        return headers
-
-
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(RequestReader):
     """One connection from a client. Also the requester of the upstream connection that serves it."""
 
     __slots__ = (
         "_body",
-        "_body_left",
-        "_body_reader",
         "_chain",
         "_chunked_response",
         "_client_ip",
         "_connecting",
         "_context",
         "_final_status",
-        "_headers",
         "_identity",
         "_keep_alive",
         "_paused",
-        "_pending",
         "_plan",
         "_query",
-        "_received",
         "_request",
         "_request_id",
         "_request_sent_at",
         "_sent",
         "_since",
-        "_started_at",
-        "_state",
         "_statuses",
-        "_transport",
         "_tries_left",
         "_upstream",
     )
 
     def __init__(self, context: ProxyContext) -> None:
+        super().__init__(context.blocks)
         self._context = context
-        self._transport: asyncio.Transport | None = None
-        self._state = _WAITING
-        self._pending = b""
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._client_ip = ""
         self._paused = False
         self._plan: Plan | None = None
         self._chain: RouteChain
-        self._headers: RequestHeaders
         self._identity: Identity | None = None
         self._query: str | None = None
         self._body = b""
-        self._body_left = 0
         self._sent = 0
-        self._received = 0
+        #: status the client got; 0 while it got none
         self._final_status = 0
         self._keep_alive = True
         self._statuses: list[int] = []
-        self._body_reader: ChunkedReader | None = None
         self._since = time()
-        self._started_at = 0.0
 
     # asyncio.Protocol
 
@@ -161,7 +94,7 @@ class ClientConnection(asyncio.Protocol):
         self._context.closed(self)
 
     def eof_received(self) -> bool:
-        if self._state in (_PROXYING, _READING_BODY):
+        if self._state in (_ANSWERING, _READING_BODY):
             self._abort()  # a client that stops talking while it waits counts as gone
         return False
 
@@ -175,88 +108,26 @@ class ClientConnection(asyncio.Protocol):
         if self._upstream:
             self._upstream.resume()
 
-    def data_received(self, data: bytes) -> None:
-        if self._pending:
-            data = self._pending + data
-            self._pending = b""
-        self._consume(data)
+    # deciding
 
-    # reading requests
-
-    def _consume(self, data: bytes) -> None:
-        while data:
-            state = self._state
-            if state == _WAITING:
-                end = data.find(b"\r\n\r\n") + 4
-                if end == 3 or data.startswith((b"\r", b"\n")) or (end < MAX_LINE and b"\n\n" in data[:end]):
-                    data = data.lstrip(b"\r\n")
-                    end = head_end(data)
-                    if end < 0:
-                        self._pending = data
-                        if data and self._hopeless(data):
-                            self._pending = b""
-                        return
-                data = self._take_head(data, end)
-            elif state in (_READING_BODY, _DISCARDING):
-                data = self._take_body(data)
-            elif state == _PROXYING:
-                self._pending = data
-                if len(data) > _MAX_PIPELINED and self._transport:
-                    self._transport.pause_reading()
-                return
-            else:
-                return
-
-    def _hopeless(self, data: bytes) -> bool:
-        """Refuse an incomplete head that is no HTTP or too long already; return whether it was."""
-        if not (data[:1].isupper() or data[:1] in b"_-"):  # such as the first bytes of TLS
-            self._refuse_message(MessageError(), len(data))
-            return True
-        if len(data) <= MAX_LINE:
-            return False
-        first = data.find(b"\n")
-        if first < 0 or first > MAX_LINE:
-            self._refuse_message(MessageError(414, "URI too long"), len(data))
-        elif len(data) > MAX_HEAD or len(data) - data.rfind(b"\n") > MAX_LINE:
-            self._refuse_message(MessageError(400, "Request header or cookie too large"), len(data))
-        else:
-            return False
-        return True
-
-    def _take_head(self, data: bytes, end: int) -> bytes:
-        """Begin with the request whose head ends at ``end``; return what follows it."""
-        self._started_at = time()
+    def _begin(self, line: bytes, headers: RequestHeaders) -> None:
         self._sent = 0
-        self._received = end
         self._plan = None
         self._identity = None
         self._final_status = 0
+        self._request_id = f"{random.getrandbits(128):032x}"
         context = self._context
         context.requests += 1
-        line_end = data.find(b"\n")
-        line = data[:line_end].rstrip(b"\r")
-        stop = end - 2 if data[end - 2 : end] == b"\r\n" else end - 1
-        try:
-            if end > MAX_HEAD:
-                raise MessageError(400, "Request header or cookie too large")
-            headers = context.headers(data[line_end + 1 : stop], line.endswith(b"1.0"))
-            plan = context.snapshot.plan(line, headers)
-        except MessageError as error:
-            self._refuse_message(error, end)
-            return b""
+        plan = context.snapshot.plan(line, headers)
         self._plan = plan
-        self._headers = headers
         self._chain = plan.chain
         self._keep_alive = headers.keep_alive
         self._body = b""
-        self._body_reader = ChunkedReader() if headers.chunked else None
-        self._body_left = headers.content_length or 0
-        self._request_id = f"{random.getrandbits(128):032x}"
         self._query = plan.query
         has_body = self._body_left or headers.chunked
         key_auth = plan.chain.key_auth
         if plan.chain.route is None:
-            self._refuse(404, "no Route matched with those values")
+            self._answer_error(404, "no Route matched with those values")
         elif plan.https_only:
             self._require_https(plan)
         elif key_auth is not None and key_auth.reads_body and has_body:
@@ -266,43 +137,16 @@ class ClientConnection(asyncio.Protocol):
                 self._read_body()
             else:
                 self._forward()
-        return data[end:] if end < len(data) else b""
 
     def _read_body(self) -> None:
-        self._state = _READING_BODY
-        if self._headers.expects_continue and not self._sent:
+        super()._read_body()
+        if self._headers.expects_continue:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _take_body(self, data: bytes) -> bytes:
-        """Take in what belongs to the present request's body; return what follows it."""
-        reader = self._body_reader
-        if reader is not None:
-            try:
-                part = reader.feed(data)
-            except MessageError as error:
-                self._refuse_message(error, self._received)
-                return b""
-            rest = reader.rest
-            complete = reader.done
-        else:
-            part, rest = data[: self._body_left], data[self._body_left :]
-            self._body_left -= len(part)
-            complete = not self._body_left
-        if self._state == _DISCARDING:
-            if complete:
-                self._state = _WAITING
-            return rest
-        self._received += len(data) - len(rest)
-        self._body = self._body + part if self._body else part
-        if complete:
-            self._body_reader = None
-            key_auth = self._chain.key_auth
-            self._state = _PROXYING
-            if key_auth is None or self._identity is not None or self._authenticate(self._body):
-                self._forward()
-        return rest
-
-    # deciding
+    def _go_on(self, body: bytes) -> None:
+        self._body = body
+        if self._chain.key_auth is None or self._identity is not None or self._authenticate(body):
+            self._forward()
 
     def _authenticate(self, body: bytes) -> bool:
         """Run key-auth; return whether the request may go on."""
@@ -313,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
         decision = key_auth.decide(plan.method, self._headers.fields, plan.query, body)
         if decision.refusal is not None:
             extra = f"WWW-Authenticate: {key_auth.challenge}\r\n" if decision.status == 401 else ""
-            self._refuse(decision.status, decision.refusal, extra)
+            self._answer_error(decision.status, decision.refusal, extra)
             return False
         self._identity = decision.identity
         if decision.hide is not None:
@@ -331,13 +175,13 @@ class ClientConnection(asyncio.Protocol):
         status = route.https_redirect_status_code
         if status == 426:
             extra = "Upgrade: TLS/1.2, HTTP/1.1\r\n"
-            self._refuse(426, "Please use HTTPS protocol", extra, connection="Upgrade")
+            self._answer_error(426, "Please use HTTPS protocol", extra, connection="Upgrade")
         else:
             query = "" if plan.query is None else f"?{plan.query}"
             location = f"Location: https://{plan.host}{plan.path}{query}\r\n"
-            self._refuse(status, "Please use HTTPS protocol", location)
+            self._answer_error(status, "Please use HTTPS protocol", location)
 
-    def _refuse(self, status: int, message: str, extra: str = "", connection: str | None = None) -> None:
+    def _answer_error(self, status: int, message: str, extra: str = "", connection: str | None = None) -> None:
         """Answer in the gateway's own name."""
         plan = self._plan
         assert plan is not None
@@ -362,13 +206,11 @@ class ClientConnection(asyncio.Protocol):
         self._log(None)
         self._next()
 
-    def _refuse_message(self, error: MessageError, received: int) -> None:
-        """Answer a request that is not proper HTTP; what follows it on the connection cannot be read."""
+    def _refuse_message(self, error: MessageError) -> None:
         if self._transport is None:
             return
-        if self._plan is None:
+        if self._plan is None:  # not even the request line could be used
             self._request_id = f"{random.getrandbits(128):032x}"
-            self._started_at = time()
             self._sent = 0
         self._write(
             error_answer(
@@ -382,11 +224,8 @@ class ClientConnection(asyncio.Protocol):
             )
         )
         if self._plan is not None:
-            self._received = received
             self._final_status = error.status
             self._log(None)
-        self._state = _CLOSED
-        self._pending = b""
         self._transport.close()
 
     # passing on
@@ -396,9 +235,9 @@ class ClientConnection(asyncio.Protocol):
         chain = self._chain
         assert plan is not None
         if chain.endpoint is None:
-            self._refuse(503, "no Service found with those values")
+            self._answer_error(503, "no Service found with those values")
             return
-        self._state = _PROXYING
+        self._state = _ANSWERING
         headers = self._headers
         identity = self._identity
         ip = self._client_ip
@@ -443,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
             self.upstream_failed(504, True)
         except socket.gaierror:
             self._connecting = None
-            self._refuse(503, "name resolution failed")
+            self._answer_error(503, "name resolution failed")
         except OSError:
             self._connecting = None
             self.upstream_failed(502, True)
@@ -578,13 +417,7 @@ class ClientConnection(asyncio.Protocol):
             self._pending = b""
             transport.close()
             return
-        unread = self._body_left or self._body_reader is not None
-        was_proxying = self._state == _PROXYING
-        self._state = _DISCARDING if unread else _WAITING
-        if was_proxying and self._pending:
-            data, self._pending = self._pending, b""
-            transport.resume_reading()
-            self._consume(data)
+        self._read_next()
 
     def _abort(self) -> None:
         """The client has gone."""
@@ -594,12 +427,12 @@ class ClientConnection(asyncio.Protocol):
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abandon()
-        if self._state in (_PROXYING, _READING_BODY):
+        if self._state in (_ANSWERING, _READING_BODY):
             if self._final_status:  # part of the response has gone out
                 self._log(self._final_status)
             else:
-                contacted = self._state == _PROXYING
-                self._final_status = 499
+                contacted = self._state == _ANSWERING
+                self._final_status = 499 if contacted else 400
                 statuses = [*map(str, self._statuses), "-"]
                 self._log(", ".join(statuses) if contacted else None)
             self._final_status = 0
@@ -642,8 +475,8 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def silent_since(self) -> float:
-        """Since when (seconds since the epoch) the client owes a request; the future while it is being served."""
-        if self._state == _PROXYING:
+        """Since when (seconds since the epoch) the client owes a request; infinity while it is served."""
+        if self._state == _ANSWERING:
             return math.inf
         return max(self._since, self._started_at)
 

@@ -18,7 +18,8 @@ from plugin_emulator.gateway.forwarding import RequestHeaders
 from plugin_emulator.gateway.http1 import RequestLine
 from plugin_emulator.gateway.http_service import Handler, ServiceConnection
 from plugin_emulator.gateway.log_phase import LogPhase
-from plugin_emulator.gateway.proxy import KEEPALIVE_TIMEOUT, ClientConnection, ProxyContext
+from plugin_emulator.gateway.proxy import KEEPALIVE_TIMEOUT, ClientConnection
+from plugin_emulator.gateway.proxy_context import ProxyContext
 from plugin_emulator.gateway.snapshot import Snapshot
 from plugin_emulator.gateway.state_file import load_state
 from plugin_emulator.gateway.upstream import UpstreamPool

@@ -355,6 +355,29 @@ async def test_a_client_that_leaves_is_logged_with_499_and_its_upstream_request_
 
 
 @in_a_loop
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_logged_with_400_and_no_upstream() -> None:
+    async with bench() as b:
+        async with b.client() as client:
+            await client.send(f"POST /anything HTTP/1.1\r\nHost: h\r\n{KEY}\r\nContent-Length: 10\r\n\r\nabc")
+        (exchange,) = await b.runtime.exchanges(1)
+        assert (exchange.response.status, exchange.upstream_status) == (400, None)
+        assert b.upstream.received == []
+
+
+@in_a_loop
+async def test_a_large_body_in_many_pieces_arrives_whole() -> None:
+    async with bench() as b, b.client() as client:
+        body = bytes(range(256)) * 20_000
+        await client.send(f"PUT /anything HTTP/1.1\r\nHost: h\r\n{KEY}\r\nContent-Length: {len(body)}\r\n\r\n")
+        await client.send(body)
+        assert (await client.response()).status == 200
+        assert b.upstream.received[0].body == body
+        (exchange,) = await b.runtime.exchanges(1)
+        assert exchange.request.size_bytes is not None
+        assert exchange.request.size_bytes > len(body)
+
+
+@in_a_loop
 async def test_an_unresolvable_upstream_gives_503() -> None:
     async with bench(service={"url": "http://nowhere.invalid"}) as b, b.client() as client:
         response = await client.get("/anything", KEY)

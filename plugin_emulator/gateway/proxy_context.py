@@ -1,0 +1,61 @@
+"""What the client connections of one gateway share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Protocol
+
+from plugin_emulator.gateway.log_phase import LogPhase
+from plugin_emulator.gateway.request_reader import HeaderBlocks
+from plugin_emulator.gateway.snapshot import Snapshot
+from plugin_emulator.gateway.upstream import UpstreamPool
+
+
+class ClosingConnection(Protocol):
+    """A client connection as the server sees it.
+
+    ``silent_since`` is since when (seconds since the epoch) the client owes a request; infinity while it is served.
+    """
+
+    @property
+    def silent_since(self) -> float: ...
+
+    def close_after_response(self) -> None:
+        """Close now when idle, otherwise after the present response."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+class ProxyContext:
+    """What the client connections of one gateway share. ``snapshot`` is replaced when the configuration changes."""
+
+    __slots__ = ("_empty", "blocks", "connections", "log_phase", "requests", "server", "snapshot", "upstreams")
+
+    def __init__(self, snapshot: Snapshot, upstreams: UpstreamPool, log_phase: LogPhase, server: str) -> None:
+        self.snapshot = snapshot
+        self.upstreams = upstreams
+        self.log_phase = log_phase
+        self.server = server
+        self.connections: set[ClosingConnection] = set()
+        self.requests = 0
+        self.blocks = HeaderBlocks()
+        self._empty = asyncio.Event()
+
+    def opened(self, connection: ClosingConnection) -> None:
+        """A client has connected."""
+        self.connections.add(connection)
+        self._empty.clear()
+
+    def closed(self, connection: ClosingConnection) -> None:
+        """A client's connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    async def wait_until_empty(self, seconds: float) -> None:
+        """Wait until no client is connected, for at most ``seconds``."""
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
