@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,12 +28,16 @@ from plugin_emulator.runtime.simulation import simulate_schedule
 ADMIN_TIMEOUT = 30.0
 _SETTLE_POLL = 0.02
 
+#: msgspec builds what it knows of a type on first use, and two threads at once make it crash.
+_IN_PROCESS = threading.Lock()
+
 _EMPTY_STATE = '_format_version: "3.0"\n'
 
 
 def simulate(schedule: Mapping[str, Any]) -> dict[str, Any]:
     """Run a queue schedule in virtual time (forms of ``kong-metering simulate``)."""
-    return simulate_schedule(dict(schedule))
+    with _IN_PROCESS:
+        return simulate_schedule(dict(schedule))
 
 
 def pipeline_events(
@@ -46,7 +51,9 @@ def pipeline_events(
     pipeline = Pipeline(load_config(config, gateway), gateway=gateway, subject_form="username")
     results: list[dict[str, Any]] = []
     for data in exchanges:
-        outcome = pipeline.events(msgspec.convert(data, Exchange))
+        with _IN_PROCESS:
+            exchange = msgspec.convert(data, Exchange)
+        outcome = pipeline.events(exchange)
         drop = outcome.drop
         results.append(
             {
@@ -70,6 +77,7 @@ class EmulatorTarget:
         self._process: VerbProcess | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._proxy = self._admin = ""
+        self._plugins: frozenset[str] = frozenset()
 
     @property
     def proxy_url(self) -> str:
@@ -104,13 +112,17 @@ class EmulatorTarget:
             raise ConfigurationRefusedError(text)
         if not 200 <= status < 300:
             raise TargetUnavailableError(f"the gateway's Admin API answered POST /config with status {status}")
+        self._plugins = frozenset(str(plugin.get("id")) for plugin in state.get("plugins", ()))
 
     def settle(self, seconds: float) -> None:
-        """Return when every metering queue is empty and idle, or after ``seconds``."""
+        """Return when the queues of the plugins applied last are empty and idle, or after ``seconds``."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             status, text = self._ask("GET", "/metering")
-            if status != 200 or not _busy(json.loads(text)):
+            if status != 200:
+                return
+            statistics: Mapping[str, Mapping[str, Any]] = json.loads(text)
+            if not any(_busy(one) for name, one in statistics.items() if name in self._plugins):
                 return
             time.sleep(_SETTLE_POLL)
 
@@ -139,11 +151,6 @@ class EmulatorTarget:
             connection.close()
 
 
-def _busy(statistics: Any) -> bool:
-    """Return whether anything waits or is being sent, anywhere in the gateway's statistics."""
-    if isinstance(statistics, dict):
-        counts = (statistics.get(name) for name in ("waiting", "in_flight", "queued", "sending"))
-        if any(isinstance(count, int) and count > 0 for count in counts):
-            return True
-        return any(_busy(value) for value in statistics.values())
-    return isinstance(statistics, list) and any(_busy(value) for value in statistics)
+def _busy(statistics: Mapping[str, Any]) -> bool:
+    """Return whether an instance has events that wait or are being sent."""
+    return bool(statistics.get("busy")) or int(statistics.get("waiting", 0)) > 0

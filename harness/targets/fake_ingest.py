@@ -41,6 +41,8 @@ class FakeIngest:
         self._port = int(ready["port"])
         self._control = IngestControl(int(ready["control_port"]))
         self._tls = TlsFront(self._port)
+        # Once before several threads do it: msgspec crashes when two of them are the first to decode a type.
+        self._control.requests()
 
     def stop(self) -> None:
         """End the process and remove its capture."""

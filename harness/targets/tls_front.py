@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import ipaddress
-import socket
 import ssl
 import tempfile
 import threading
@@ -17,57 +17,45 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _CHUNK = 65536
-#: Seconds a client may take over its handshake.
-_HANDSHAKE_TIMEOUT = 10.0
 
 
 class TlsFront:
     """Listens on a free port of 127.0.0.1, ends TLS there and passes the bytes on to ``plain_port``.
 
-    The certificate is self-signed, for the right address: a client that verifies refuses it for that alone.
+    The certificate is self-signed, for the right address: a client that verifies refuses it for that alone. All of it
+    runs in one thread with an event loop of its own: an SSL object must not be used by two threads at once.
     """
 
     def __init__(self, plain_port: int) -> None:
         self._plain_port = plain_port
-        self._context = _self_signed()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="tls-front", daemon=True).start()
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(lambda loop, context: None)  # a client that hangs up is what we are here for
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tls-front", daemon=True)
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def stop(self) -> None:
         """Take no more connections."""
-        # close alone does not wake the thread that waits in accept
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._server.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+    async def _listen(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=_self_signed())
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
-    def _serve(self, client: socket.socket) -> None:
-        client.settimeout(_HANDSHAKE_TIMEOUT)
-        try:
-            secure = self._context.wrap_socket(client, server_side=True)
-        except OSError:  # the client does not trust us: what it should do
-            client.close()
-            return
-        with contextlib.suppress(OSError), secure, socket.create_connection(("127.0.0.1", self._plain_port)) as plain:
-            secure.settimeout(None)
-            threading.Thread(target=_pass_on, args=(plain, secure), daemon=True).start()
-            _pass_on(secure, plain)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self._plain_port)
+        await asyncio.gather(_pass_on(reader, onward_writer), _pass_on(onward_reader, writer))
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while data := source.recv(_CHUNK):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
+        while data := await source.read(_CHUNK):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
 
 
 def _self_signed() -> ssl.SSLContext:
