@@ -114,7 +114,9 @@ def parse_document(text: str, file: str | None = None) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not valid YAML: {error.problem or error.context}"
-        raise InvalidDocument([Problem(message, file=file, line=mark.line + 1 if mark else None)]) from None
+        # The parser notices what is missing at the end of the text only beyond its last line.
+        line = min(mark.line, max(len(text.splitlines()) - 1, 0)) + 1 if mark else None
+        raise InvalidDocument([Problem(message, file=file, line=line)]) from None
     except yaml.YAMLError as error:
         raise InvalidDocument([Problem(f"is not valid YAML: {error}", file=file)]) from None
     except RecursionError:

@@ -65,13 +65,19 @@ def command(
     settings = IngestSettings(_tokens(token_env), PROFILES[profile], path_suffix, lenient, thorough)
     script = FaultScript.read(faults) if faults is not None else FaultScript()
     console = IngestConsole(Console(highlight=False), as_json, quiet)
+    fresh = not capture_path.exists()
     try:
         capture = CaptureWriter(capture_path)
     except (CaptureError, CaptureFormatError) as error:
         raise CannotContinue(str(error)) from None
     with capture:
         lanes = Lanes(capture, settings, script, console.request)
-        asyncio.run(_run(lanes, settings, console, host, port, control_port, capture_path))
+        try:
+            asyncio.run(_run(lanes, settings, console, host, port, control_port, capture_path))
+        except CannotContinue:
+            if fresh:  # nothing was ever served: leave nothing behind
+                capture_path.unlink(missing_ok=True)
+            raise
         console.summary(lanes.counts)
 
 

@@ -56,7 +56,8 @@ def what_is_wrong(error: Exception) -> str:
         text = text[:1].lower() + text[1:]
     if place is None or not place["path"]:
         return text
-    return f"{re.sub(r'[.]?[[]([0-9]+|[.]{3})[]]|[.]', lambda part: '/' + (part[1] or ''), place['path'])}: {text}"
+    pointer = place["path"].replace("[", ".").replace("]", "").replace(".", "/")
+    return f"{pointer}: {text}"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -38,6 +39,10 @@ class CannotContinue(click.ClickException):
         click.echo(f"kong-metering: {self.message}", err=True)
 
 
+class _ReaderGone(Exception):
+    """Nobody reads our output any more. Not an OSError: click would end the process with 1 for a broken pipe."""
+
+
 class Verbs(click.Group):
     """A command group that imports a verb's module when the verb is used."""
 
@@ -60,6 +65,13 @@ class Verbs(click.Group):
             near = did_you_mean(args[0], VERBS)
             ctx.fail(f"no verb is called {args[0]!r}{f', did you mean {near!r}?' if near else ''}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Raises _ReaderGone when its output has no reader."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -93,13 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for problem in error.problems:
             click.echo(f"kong-metering: {problem}", err=True)
         sys.exit(EXIT_USAGE)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except (BrokenPipeError, _ReaderGone):  # it has seen enough
         _forget_output()
         sys.exit(0)
     except OSError as error:
         _forget_output()
-        place = f"{error.filename}: " if error.filename is not None else ""
-        click.echo(f"kong-metering: {place}{error.strerror or error}", err=True)
+        place = "standard output" if error.filename is None else error.filename
+        click.echo(f"kong-metering: {place}: {error.strerror or error}", err=True)
         sys.exit(EXIT_USAGE)
     sys.exit(result if isinstance(result, int) else 0)
 

@@ -166,7 +166,9 @@ def _reason(proxy: proxyserver.Proxyserver, host: str, port: int) -> str:
     for instance in proxy.servers:
         error = instance.last_exception
         if isinstance(error, OSError) and error.errno is not None:
-            return f"cannot listen on {host}:{port}: {os.strerror(error.errno)}"
+            known = error.errno > 0  # a name that cannot be resolved has a number of its own kind
+            reason = os.strerror(error.errno) if known else error.strerror
+            return f"cannot listen on {host}:{port}: {reason}"
         if error is not None:
             return f"cannot listen on {host}:{port}: {error}"
     return f"cannot listen on {host}:{port}"

@@ -13,6 +13,16 @@ from ..queue import BatchQueue, CircuitBreaker, Delivery, Loss, QueueSettings
 #: Event loops keep timers in milliseconds; half of one on top keeps them from firing early.
 _TIMER_SLACK = 0.0005
 
+_IN_WORDS = {
+    Loss.OVERFLOW_ENTRIES: "max_entries are waiting, the oldest had to go",
+    Loss.OVERFLOW_BYTES: "max_bytes are waiting, the oldest had to go",
+    Loss.TOO_LARGE: "larger than max_bytes",
+    Loss.WINDOW_FULL: "the batch that is being collected fills the queue",
+    Loss.GAVE_UP: "given up after max_retry_time",
+    Loss.BREAKER_OPEN: "the circuit breaker is open",
+    Loss.STOPPED: "the gateway was stopped",
+}
+
 
 class Sender(Protocol):
     """Sends one batch of serialised events."""
@@ -193,5 +203,6 @@ class QueueWorker:
         lost = self.counts.lost
         # One line for the first of a row: an overflow loses entries one by one, at the rate of the traffic.
         if reason is Loss.GAVE_UP or not lost[reason.value] & (lost[reason.value] - 1):
-            self._log(f"{self._name}: {len(entries)} event(s) lost: {reason.value} ({lost[reason.value]:,} before)")
+            count = lost[reason.value]
+            self._log(f"{self._name}: {len(entries)} event(s) lost: {_IN_WORDS[reason]} ({count:,} so before)")
         lost[reason.value] += len(entries)
