@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import aiohttp
-from yarl import URL
+from urllib.parse import quote, urlsplit
 
 from ..metering_and_billing.config import MeteringConfig
+from .connection import IngestConnection, NotHttp
 
 ONE_EVENT = "application/cloudevents+json"
-USER_AGENT = "kong-metering-emulator"
 MANY_EVENTS = "application/cloudevents-batch+json"
+USER_AGENT = "kong-metering-emulator"
+
+#: Characters of a URL that are sent as they are; everything printable in ASCII (DLV-7).
+_AS_WRITTEN = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,39 @@ class Try:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An ingest endpoint's address: where to connect and what to ask for."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: str
+    target: str
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint | None:
+        """Return the endpoint as written (DLV-7), or None when ``url`` is no http(s) URL.
+
+        Userinfo never leaves the gateway, since the token does; a fragment is no part of a request.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            return None
+        if parts.scheme not in ("http", "https") or not host:
+            return None
+        if not host.isascii():
+            host = host.encode("idna").decode()
+        tls = parts.scheme == "https"
+        written = f"[{host}]" if ":" in host else host
+        authority = written if port is None else f"{written}:{port}"
+        path = quote(parts.path, safe=_AS_WRITTEN) or "/"
+        query = f"?{quote(parts.query, safe=_AS_WRITTEN)}" if parts.query else ""
+        return cls(host, port or (443 if tls else 80), tls, authority, path + query)
+
+
 class HttpSender:
     """Sends batches for one plugin configuration over connections it keeps alive.
 
@@ -31,15 +67,23 @@ class HttpSender:
     """
 
     def __init__(self, config: MeteringConfig) -> None:
-        self.url = _target(config.ingest_endpoint)
+        self.endpoint = Endpoint.parse(config.ingest_endpoint)
         self._bare = config.queue.max_batch_size == 1
-        self._timeout = config.timeout
-        always = {"Authorization": f"Bearer {config.api_token}", "User-Agent": USER_AGENT}
-        self._headers_of_one = {**always, "Content-Type": ONE_EVENT}
-        self._headers_of_many = {**always, "Content-Type": MANY_EVENTS}
-        self._verify = config.ssl_verify
+        self._timeout = config.timeout / 1000
         self._keepalive = config.keepalive / 1000
-        self._session: aiohttp.ClientSession | None = None
+        self._verify = config.ssl_verify
+        self._tls: ssl.SSLContext | None = None
+        self._sendable = config.api_token.isprintable()
+        if self.endpoint is not None and self._sendable:
+            head = (
+                f"POST {self.endpoint.target} HTTP/1.1\r\nHost: {self.endpoint.authority}\r\n"
+                f"User-Agent: {USER_AGENT}\r\nAuthorization: Bearer {config.api_token}\r\nContent-Type: "
+            )
+            self._head_of_one = f"{head}{ONE_EVENT}\r\nContent-Length: ".encode()
+            self._head_of_many = f"{head}{MANY_EVENTS}\r\nContent-Length: ".encode()
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[IngestConnection] = []
+        self._pruning: asyncio.TimerHandle | None = None
         self._tries = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -49,30 +93,36 @@ class HttpSender:
 
         Only a 2xx answer within ``timeout`` is a success; redirects are not followed (RET-6).
         """
-        if self.url is None:
-            return Try(False, "ingest_endpoint is empty or no http(s) URL")
-        if self._bare and len(batch) == 1:
-            body, headers = batch[0], self._headers_of_one
-        else:  # also a larger batch formed under an earlier configuration (LIF-3)
-            body, headers = b"[" + b",".join(batch) + b"]", self._headers_of_many
-        session = self._session or self._open()
+        if self.endpoint is None:
+            return Try(False, "is empty or no http(s) URL")
+        if not self._sendable:
+            return Try(False, "cannot be given the token: it has characters that no header can carry")
         self._tries += 1
         self._free.clear()
+        connection: IngestConnection | None = None
         try:
-            async with session.post(self.url, data=body, headers=headers, allow_redirects=False) as response:
-                await response.read()
-                if 200 <= response.status < 300:
-                    return Try(True)
-                return Try(False, f"answered {response.status}")
+            async with asyncio.timeout(self._timeout or None):
+                connection = self._reusable() or await self._connect(self.endpoint)
+                status = await self._post(connection, batch)
+            if not 200 <= status < 300:
+                return Try(False, f"answered {status}")
+            return Try(True)
         except TimeoutError:
-            return Try(False, f"no answer within {self._timeout:g} ms")
-        except aiohttp.ClientConnectorCertificateError:
-            return Try(False, "its TLS certificate is not trusted")
-        except aiohttp.ClientConnectorError as error:
-            return Try(False, f"cannot connect: {error.os_error.strerror or error.os_error}")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The text of these can quote a header, and so the token: name the kind alone.
-            return Try(False, f"failed: {type(error).__name__}")
+            _drop(connection)
+            return Try(False, f"gave no answer within {self._timeout * 1000:g} ms")
+        except ssl.SSLCertVerificationError:
+            return Try(False, "has a TLS certificate that is not trusted")
+        except ssl.SSLError as error:
+            return Try(False, f"failed in TLS: {error.reason or type(error).__name__}")
+        except NotHttp:
+            return Try(False, "answered with something that is no HTTP")
+        except OSError as error:
+            if connection is None:
+                return Try(False, f"cannot be reached: {error.strerror or type(error).__name__}")
+            return Try(False, "closed the connection without an answer")
+        except asyncio.CancelledError:
+            _drop(connection)
+            raise
         finally:
             self._tries -= 1
             if not self._tries:
@@ -84,31 +134,62 @@ class HttpSender:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._pruning is not None:
+            self._pruning.cancel()
+            self._pruning = None
+        while self._idle:
+            self._idle.pop().close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._keepalive > 0:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._verify, keepalive_timeout=self._keepalive)
+    async def _post(self, connection: IngestConnection, batch: Sequence[bytes]) -> int:
+        if self._bare and len(batch) == 1:
+            body = batch[0]
+            answer = connection.request(b"%b%d\r\n\r\n%b" % (self._head_of_one, len(body), body))
+        else:  # also a larger batch that formed under an earlier configuration (LIF-3)
+            body = b",".join(batch)
+            answer = connection.request(b"%b%d\r\n\r\n[" % (self._head_of_many, len(body) + 2), body, b"]")
+        status = await answer
+        if connection.reusable and self._keepalive > 0:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+            if self._pruning is None:
+                self._pruning = self._loop.call_later(self._keepalive, self._prune)
         else:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._verify, force_close=True)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=self._timeout / 1000),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("Accept-Encoding", "Accept"),
-        )
-        return self._session
+            connection.close()
+        return status
 
-
-def _target(endpoint: str) -> URL | None:
-    """Return the URL to send to, as written (DLV-7); its userinfo never leaves the gateway: the token does."""
-    try:
-        url = URL(endpoint, encoded=True)
-        if url.scheme not in ("http", "https") or not url.host:
-            return None
-        return url.with_user(None) if url.raw_user or url.raw_password else url
-    except ValueError:
+    def _reusable(self) -> IngestConnection | None:
+        """Return the connection that was used last, if it is still good (DLV-4)."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and self._loop.time() - connection.idle_since < self._keepalive:
+                return connection
+            connection.close()
         return None
+
+    async def _connect(self, endpoint: Endpoint) -> IngestConnection:
+        if endpoint.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+            if not self._verify:
+                self._tls.check_hostname = False
+                self._tls.verify_mode = ssl.CERT_NONE
+        tls = self._tls if endpoint.tls else None
+        _, connection = await self._loop.create_connection(IngestConnection, endpoint.host, endpoint.port, ssl=tls)
+        return connection
+
+    def _prune(self) -> None:
+        """Close what has been idle for longer than ``keepalive``."""
+        self._pruning = None
+        oldest = self._loop.time() - self._keepalive
+        stale = [
+            connection for connection in self._idle if connection.idle_since <= oldest or not connection.reusable
+        ]
+        self._idle = [connection for connection in self._idle if connection not in stale]
+        for connection in stale:
+            connection.close()
+        if self._idle:
+            self._pruning = self._loop.call_at(self._idle[0].idle_since + self._keepalive, self._prune)
+
+
+def _drop(connection: IngestConnection | None) -> None:
+    if connection is not None:
+        connection.close()

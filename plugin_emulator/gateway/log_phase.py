@@ -26,28 +26,44 @@ Finished = tuple[
 ]
 
 
-class LogPhase:
-    """Collects finished requests and logs them at the event loop's next turn.
+#: Logged together at the most; a client that waits for its own event waits no longer for that.
+_MOST = 64
 
-    By then the loop has written out the answers of this turn, so logging delays none of them (SPEC DLV-5).
+
+class LogPhase:
+    """Collects finished requests and logs them when the event loop has nothing more urgent.
+
+    Answers of the present turn of the loop go out first, so logging delays none of them (SPEC DLV-5). While further
+    requests finish from turn to turn, up to 64 are collected: logged in a row they cost far less than one by one
+    among the network's work.
     """
 
-    __slots__ = ("_finished", "_log", "_loop")
+    __slots__ = ("_finished", "_log", "_loop", "_seen")
 
     def __init__(self, log: Callable[[str, Exchange], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._finished: list[Finished] = []
+        self._seen = 0
 
     def add(self, finished: Finished) -> None:
         """Log this request soon."""
         if not self._finished:
-            self._loop.call_soon(self.run)
+            self._loop.call_soon(self._turn)
         self._finished.append(finished)
+
+    def _turn(self) -> None:
+        count = len(self._finished)
+        if self._seen < count < _MOST:
+            self._seen = count
+            self._loop.call_soon(self._turn)
+        else:
+            self.run()
 
     def run(self) -> None:
         """Log everything collected."""
         finished, self._finished = self._finished, []
+        self._seen = 0
         log = self._log
         for instance, plan, headers, query, ip, start, size, status, end, sent, upstream_status, consumer in finished:
             chain = plan.chain
