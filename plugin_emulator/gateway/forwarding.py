@@ -14,7 +14,7 @@ from plugin_emulator.gateway.http1 import (
     request_framing,
     tokens,
 )
-from plugin_emulator.gateway.key_auth import IDENTITY_HEADERS
+from plugin_emulator.gateway.key_auth import IDENTITY_HEADERS, Identity
 
 #: Request headers that the gateway replaces or that end at it.
 _NOT_FORWARDED = frozenset(
@@ -61,6 +61,15 @@ _NOT_RELAYED = frozenset(
 )
 
 
+#: Identities whose headers are kept with a client's own; more than one only where keys come in the query.
+_LOGGED_KEPT = 64
+
+
+def text_of(wire: str) -> str:
+    """Return the text that bytes of a message stand for; the gateway itself handles them as latin-1."""
+    return wire if wire.isascii() else wire.encode("latin-1").decode("utf-8", "replace")
+
+
 class RequestHeaders:
     """The header lines of a request. Raises MessageError for those no server may accept.
 
@@ -69,6 +78,7 @@ class RequestHeaders:
     """
 
     __slots__ = (
+        "_logged",
         "_without",
         "anonymous_pairs",
         "anonymous_wire",
@@ -121,6 +131,20 @@ class RequestHeaders:
                 [f"{name}: {value}\r\n" for name, value in self.anonymous_pairs if name.lower() not in dropped]
             )
         self._without: dict[str, RequestHeaders] = {}
+        self._logged: dict[Identity | None, list[tuple[str, str]]] = {}
+
+    def logged(self, identity: Identity | None) -> list[tuple[str, str]]:
+        """Return the headers as the log phase sees them, with those of the Consumer: always the same list.
+
+        Bytes beyond ASCII are UTF-8 there, since an event's text is.
+        """
+        pairs = self._logged.get(identity)
+        if pairs is None:
+            wire = self.fields.pairs if identity is None else self.anonymous_pairs + identity.pairs
+            if len(self._logged) >= _LOGGED_KEPT:
+                self._logged.clear()
+            pairs = self._logged[identity] = [(name, text_of(value)) for name, value in wire]
+        return pairs
 
     @classmethod
     def parse(cls, block: bytes, minor: int) -> RequestHeaders:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from plugin_emulator.exchange import Consumer, Exchange, Request, Response
+from plugin_emulator.gateway.forwarding import text_of
 from plugin_emulator.gateway.snapshot import Plan
 
 #: One finished request: instance id, plan, request headers, query, client address, start, request size, status, end,
@@ -67,10 +68,11 @@ class LogPhase:
         log = self._log
         for instance, plan, headers, query, ip, start, size, status, end, sent, upstream_status, consumer in finished:
             chain = plan.chain
+            path, query = text_of(plan.path), text_of(query) if query else ""
             log(
                 instance,
                 Exchange(
-                    Request(plan.method, plan.path, headers, start, query or "", plan.host or None, ip or None, size),
+                    Request(plan.method, path, headers, start, query, plan.host or None, ip or None, size),
                     Response(status, end, sent),
                     upstream_status,
                     chain.exchange_route,

@@ -453,12 +453,11 @@ class ClientConnection(RequestReader):
         self._since = now
         if instance is None:
             return
-        headers = self._headers
         self._context.log_phase.add(
             (
                 instance,
                 plan,
-                headers.fields.pairs if identity is None else headers.anonymous_pairs + identity.pairs,
+                self._headers.logged(identity),
                 self._query,
                 self._client_ip,
                 self._started_at,

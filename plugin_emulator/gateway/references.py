@@ -159,7 +159,7 @@ def _reference_problem(name: str | None, environ: Mapping[str, str]) -> Problem 
     return None
 
 
-class UnresolvedReference(Exception):  # noqa: N818 - it names a state of affairs the gateway lives with
+class UnresolvedReference(Exception):
     """A vault reference has no value; the text says why, without quoting a value."""
 
 

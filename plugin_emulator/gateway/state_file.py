@@ -99,7 +99,7 @@ class _Declared:
     entity: _Entity | None = None
 
 
-class _Unbuildable(Exception):  # noqa: N818 - flow of control: the problem itself has been noted
+class _Unbuildable(Exception):
     """An entity cannot be built."""
 
 
