@@ -179,7 +179,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_the_run_did_what_it_was_meant_to(run: Run) -> None:
-    """The premise of the rest: a good key, a wrong one, none, a wrong one in the query; 503 first; a refused token."""
+    """The premise of the rest: good, wrong and no key, a wrong one in the query; 503 first; a refused token."""
     assert run.statuses == [200, 401, 401, 401, 200]
     answers = sorted(request.status or 0 for request in CaptureReader(run.capture).requests())
     assert 202 in answers and 503 in answers and 403 in answers
