@@ -131,6 +131,7 @@ class Gateway:
         """
         assert self._context is not None
         snapshot = self._compile(state)
+        self._context.log_phase.run()  # what is finished was metered as configured until now
         self._runtime.configure(snapshot.metering)
         self._context.snapshot = snapshot
         self._state = state
@@ -158,6 +159,11 @@ class Gateway:
             self._upstreams.close()
         return await self._runtime.stop(graceful=graceful)
 
+    def _statistics(self) -> dict[str, Any]:
+        if self._context is not None:
+            self._context.log_phase.run()
+        return self._runtime.statistics()
+
     def _compile(self, state: GatewayState) -> Snapshot:
         try:
             return Snapshot(state, via=self._server, proxy_port=self._proxy_port, upstream=self._echo)
@@ -175,7 +181,7 @@ class Gateway:
         return AdminActions(
             load=lambda text: load_state(parse_document(text), environ=self._environ, gateway=self._gateway),
             apply=self.apply,
-            statistics=self._runtime.statistics,
+            statistics=self._statistics,
             requests=lambda: self._context.requests if self._context else 0,
             connections=lambda: len(self._context.connections) if self._context else 0,
         )

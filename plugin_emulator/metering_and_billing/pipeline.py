@@ -25,8 +25,8 @@ EVENT_SOURCE = "kong-gateway"
 #: The first gateway version whose events say what their subject is (SUB-8).
 SUBJECT_TYPE_SINCE = (3, 16)
 
-#: How many header lists, and combinations of entities, are remembered with what was found in them.
-_REMEMBERED = 512
+#: How many requests are remembered with the end of their event.
+_REMEMBERED = 1024
 
 CloudEvent = dict[str, Any]
 
@@ -81,8 +81,7 @@ class Pipeline:
             else frozenset(code for first, last in config.allow_status_codes for code in range(first, last + 1))
         )
 
-        self._known_headers: dict[int, tuple[list[tuple[str, str]], dict[str, str]]] = {}
-        self._fields: dict[tuple[int, int, int, str | None], tuple[dict[str, Any], Exchange]] = {}
+        self._known: dict[tuple[Any, ...], tuple[bytes | Drop, Exchange]] = {}
 
     def events(self, exchange: Exchange) -> Outcome:
         """Return the events of one finished request, or why there are none."""
@@ -90,14 +89,55 @@ class Pipeline:
         return Outcome([], made) if isinstance(made, Drop) else Outcome(made)
 
     def entries(self, exchange: Exchange) -> list[bytes] | Drop:
-        """Return the events of one finished request, serialised as JSON, or why there are none."""
+        """Return the events of one finished request, serialised as JSON, or why there are none.
+
+        Requests repeat themselves, and two that agree in everything but their time differ in the first members of
+        their event alone: what follows those is serialised once and kept.
+        """
+        if exchange.ai is not None:
+            made = self._make(exchange)
+            return made if isinstance(made, Drop) else [_serialised(event) for event in made]
+        request, response = exchange.request, exchange.response
+        # The headers and entities are told by identity: the exchange that is kept with the rest keeps theirs.
+        key = (
+            id(request.headers),
+            id(exchange.route),
+            id(exchange.service),
+            id(exchange.consumer),
+            id(exchange.application),
+            exchange.control_plane_id,
+            exchange.upstream_status,
+            request.method,
+            request.path,
+            request.query,
+            request.host,
+            request.client_ip,
+            request.size_bytes,
+            response.status,
+            response.size_bytes,
+        )
+        known = self._known.get(key)
+        if known is None:
+            return self._first_of_its_kind(key, exchange)
+        rest = known[0]
+        if isinstance(rest, Drop):
+            return rest
+        start = f'{{"specversion":"1.0","id":"{self._new_id()}","time":"{rfc3339(request.started_at)}'
+        return [start.encode() + rest]
+
+    def _first_of_its_kind(self, key: tuple[Any, ...], exchange: Exchange) -> list[bytes] | Drop:
+        """Make the event of a plain request; keep what follows its time, or the reason why there is none."""
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
         made = self._make(exchange)
         if isinstance(made, Drop):
+            self._known[key] = (made, exchange)
             return made
-        try:
-            return [orjson.dumps(event) for event in made]
-        except TypeError:  # a lone surrogate: header bytes that are no text
-            return [orjson.dumps(_as_text(event)) for event in made]
+        (event,) = made
+        entry = _serialised(event)
+        time_ends = entry.index(b'"time":"') + len(b'"time":"') + len(event["time"])
+        self._known[key] = (entry[time_ends:], exchange)
+        return [entry]
 
     def _make(self, exchange: Exchange) -> list[CloudEvent] | Drop:
         config, ai = self._config, exchange.ai
@@ -110,7 +150,7 @@ class Pipeline:
                 return Drop("EVT-10", "only AI tokens are metered and this is no AI request")
             return Drop("EVT-8", "meter_api_requests is off")
         request = exchange.request
-        headers = self._headers(request.headers)
+        headers = headers_named(request.headers, self._wanted_headers, self._header_lengths)
         wanted = self._wanted_parameters
         parameters = parameters_named(request.query, wanted) if wanted and request.query else {}
         subject = self._subject.lookup(exchange, headers, parameters)
@@ -123,7 +163,7 @@ class Pipeline:
         events: list[CloudEvent] = []
         event_id = self._new_id()
         if config.meter_api_requests:
-            data = api_request_data(exchange, self._entity_fields(exchange), headers.get("user-agent"))
+            data = api_request_data(exchange, entity_fields(exchange), headers.get("user-agent"))
             if self._subject_type is not None:
                 data["subject_type"] = self._subject_type
             if properties:
@@ -140,42 +180,25 @@ class Pipeline:
                 events.append(_cloud_event(self._new_id(), LLM_REQUEST, subject, when, data))
         return events
 
-    def _headers(self, pairs: list[tuple[str, str]]) -> dict[str, str]:
-        """Look up the wanted headers, once for each list: a gateway parses a head that repeats itself only once."""
-        known = self._known_headers.get(id(pairs))
-        if known is None:
-            if len(self._known_headers) >= _REMEMBERED:
-                self._known_headers.clear()
-            found = headers_named(pairs, self._wanted_headers, self._header_lengths)
-            known = self._known_headers[id(pairs)] = (pairs, found)  # kept, so that its id stays its own
-        return known[1]
-
-    def _entity_fields(self, exchange: Exchange) -> dict[str, Any]:
-        """Return the fields of the entities, made once for each combination of them.
-
-        A gateway hands in the same immutable objects for every request to a Route, so identity is enough to tell
-        them; the exchange kept beside the fields keeps their ids from being given to others.
-        """
-        key = (id(exchange.route), id(exchange.service), id(exchange.application), exchange.control_plane_id)
-        known = self._fields.get(key)
-        if known is None:
-            if len(self._fields) >= _REMEMBERED:
-                self._fields.clear()
-            known = self._fields[key] = (entity_fields(exchange), exchange)
-        return known[0]
-
 
 def _cloud_event(event_id: str, kind: str, subject: str, when: str, data: dict[str, Any]) -> CloudEvent:
     return {
         "specversion": "1.0",
         "id": event_id,
+        "time": when,
         "source": EVENT_SOURCE,
         "type": kind,
         "subject": subject,
-        "time": when,
         "datacontenttype": "application/json",
         "data": data,
     }
+
+
+def _serialised(event: CloudEvent) -> bytes:
+    try:
+        return orjson.dumps(event)
+    except TypeError:  # a lone surrogate: header bytes that are no text
+        return orjson.dumps(_as_text(event))
 
 
 def _as_text(event: CloudEvent) -> CloudEvent:

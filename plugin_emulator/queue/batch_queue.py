@@ -149,6 +149,30 @@ class BatchQueue(Generic[E]):
         state = self._state
         return state is _State.COALESCING or state is _State.IDLE
 
+    def arrive(self, entry: E, size: int, now: float) -> list[E] | None:
+        """Take in one entry and let the processor run: ``put`` and ``advance`` for a driver in real time.
+
+        Most arrivals only join an open window; that case is as short as it can be.
+        """
+        entries = self._entries
+        count = len(entries) + 1
+        rest = self._window - (now - self._window_began)
+        if (
+            self._state is _State.COALESCING
+            and count < self.settings.max_batch_size
+            and count < self._warn_from
+            and rest >= SHORTEST_WAIT
+            and self._max_bytes is None
+            and not self._exiting
+        ):
+            entries.append(entry)
+            self._claimed = count
+            self.wake_at = now + (rest if rest < POLL_INTERVAL else POLL_INTERVAL)
+            if count > self.peak_entries:
+                self.peak_entries = count
+            return None
+        return self.advance(now) if self.put(entry, size, now) else None
+
     def advance(self, now: float) -> list[E] | None:
         """Let the processor run at ``now``; return a batch whose try begins now, or None.
 
@@ -156,13 +180,7 @@ class BatchQueue(Generic[E]):
         """
         state = self._state
         if state is _State.COALESCING:
-            waiting = len(self._entries)
-            if waiting > self._claimed:
-                rest = self._window - (now - self._window_began)
-                if rest >= SHORTEST_WAIT and waiting < self.settings.max_batch_size and not self._exiting:
-                    self._claimed = waiting  # the common case, which must be cheap: count it and wait on
-                    self.wake_at = now + (rest if rest < POLL_INTERVAL else POLL_INTERVAL)
-                    return None
+            if len(self._entries) > self._claimed:
                 self._claimed += 1  # the arrival that ends the wait belongs to the batch even if the window is over
             elif self.wake_at is not None and now < self.wake_at:
                 return None

@@ -67,7 +67,7 @@ class QueueWorker:
         self._queue = self._new_queue()
         self._breaker = CircuitBreaker(settings)
         self._timer: asyncio.TimerHandle | None = None
-        self._wakes_at = 0.0
+        self._reconfigured = False
         self._under_way: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
 
@@ -83,21 +83,26 @@ class QueueWorker:
 
     def put(self, entry: bytes) -> None:
         """Take in one serialised event; never blocks (DLV-5)."""
-        queue = self._queue
-        if queue.settings is not self._settings and not self.busy:
-            queue = self._queue = self._new_queue()
+        if self._reconfigured and not self.busy:
+            self._reconfigured = False
+            self._queue = self._new_queue()
             self._breaker = CircuitBreaker(self._settings)
+        queue = self._queue
         now = self._now()
         if queue.settings.concurrency_limit == -1:
             self._send_alone(entry, now)
             return
-        if queue.put(entry, len(entry), now):
-            self._step(now)
+        batch = queue.arrive(entry, len(entry), now)
+        if batch is not None:
+            self._start(self._try(batch))
+        elif self._timer is None:
+            self._arm(queue.wake_at)
 
     def configure(self, settings: QueueSettings, sender: Sender) -> Sender:
         """Use a new configuration; return the sender it replaces, which the caller closes."""
         if settings != self._settings:
             self._settings = settings
+            self._reconfigured = True
         old, self._sender = self._sender, sender
         return old
 
@@ -133,21 +138,23 @@ class QueueWorker:
         return BatchQueue(self._settings, self._lost, lambda warning: self._log(f"{self._name}: {warning}"))
 
     def _step(self, now: float) -> None:
-        queue = self._queue
-        batch = queue.advance(now)
+        batch = self._queue.advance(now)
         if batch is not None:
             self._start(self._try(batch))
             return
-        wake_at = queue.wake_at
+        wake_at = self._queue.wake_at
         if wake_at is None:
             self._idle.set()
+        else:
+            self._arm(wake_at)
+
+    def _arm(self, wake_at: float | None) -> None:
+        """Wake at that time, or earlier: a timer that finds nothing due is armed again."""
+        if wake_at is None or (self._timer is not None and self._timer.when() <= wake_at + _TIMER_SLACK):
             return
-        # An armed timer that is early is left alone: it looks, finds nothing due and is armed again.
-        if self._timer is None or self._wakes_at > wake_at + _TIMER_SLACK:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._wakes_at = wake_at
-            self._timer = self._loop.call_at(wake_at + _TIMER_SLACK, self._wake)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(wake_at + _TIMER_SLACK, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
