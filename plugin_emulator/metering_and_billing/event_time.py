@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from math import ceil
 
-_PREFIXES: dict[int, str] = {}
+_latest: tuple[int, str] = (-1, "")
 
 
 def rfc3339(seconds: float) -> str:
@@ -15,16 +15,15 @@ def rfc3339(seconds: float) -> str:
 
     Up, so that the time of a request's start never lies before it (SPEC EVT-4).
     """
+    global _latest  # the last second and its text: requests come by the thousand a second
     second = int(seconds)
     micros = ceil((seconds - second) * 1e6)
-    if micros >= 1_000_000:
+    if micros == 1_000_000:
         second, micros = second + 1, 0
-    prefix = _PREFIXES.get(second)
-    if prefix is None:
+    latest, prefix = _latest
+    if second != latest:
         prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        if len(_PREFIXES) > 64:
-            _PREFIXES.clear()
-        _PREFIXES[second] = prefix
+        _latest = (second, prefix)
     return f"{prefix}{micros:06d}Z"
 
 

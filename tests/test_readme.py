@@ -1,0 +1,98 @@
+"""The README's commands do what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("   #")[0].strip()
+    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+def shell(command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=110
+    )
+
+
+def readme_command(start: str) -> str:
+    (command,) = [command for command in COMMANDS if command.startswith(start)]
+    return command
+
+
+def test_the_two_make_targets_exist() -> None:
+    targets = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
+    assert targets == ["conformance", "test"]
+    assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
+
+
+def test_the_ci_command_passes_and_writes_its_reports(tmp_path: Path) -> None:
+    command = readme_command("kong-metering conformance").replace("--report-dir reports", f"--report-dir {tmp_path}")
+    result = shell(command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / "conformance.json").exists()
+    assert (tmp_path / "junit.xml").exists()
+
+
+def test_the_events_command_prints_the_event_the_readme_shows() -> None:
+    setup = [command for command in COMMANDS if command.startswith(("DECK_AUTH_TOKEN=any;",))]
+    result = shell("\n".join([*setup, readme_command("echo '{")]))
+    assert result.returncode == 0, result.stderr
+    (shown,) = re.findall(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    printed, expected = json.loads(result.stdout), json.loads(shown)
+    assert printed["events"][0].pop("id")
+    expected["events"][0].pop("id")
+    assert printed == expected
+
+
+def test_the_simulation_gives_the_figures_the_readme_shows() -> None:
+    result = shell(readme_command("kong-metering simulate"))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() in README
+
+
+TUTORIAL = r"""
+kong-metering ingest --capture "$1/ingest.jsonl" --port 0 --json > "$1/ingest.out" & INGEST=$!
+wait_for() { for _ in {1..400}; do "$@" && return; sleep 0.05; done; return 1; }
+wait_for grep -q ready "$1/ingest.out"
+PORT=$(python -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["port"])' "$1/ingest.out")
+sed "s/127.0.0.1:8088/127.0.0.1:$PORT/" fixtures/kong/consumer-tutorial.yaml > "$1/kong.yaml"
+GATEWAY_COMMAND > "$1/gateway.out" & GATEWAY=$!
+wait_for grep -q proxy "$1/gateway.out"
+PROXY=$(python -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["proxy"])' "$1/gateway.out")
+CURL_LOOP
+kill -QUIT $GATEWAY; wait $GATEWAY
+kill -INT $INGEST; wait $INGEST
+"""
+
+
+def test_the_tutorials_three_requests_give_three_events_for_alice(tmp_path: Path) -> None:
+    gateway = readme_command("DECK_AUTH_TOKEN=any kong-metering gateway")
+    gateway = gateway.replace("fixtures/kong/consumer-tutorial.yaml", '"$1/kong.yaml"')
+    loop = readme_command("for _ in").replace("http://localhost:8000", '"$PROXY"')
+    script = TUTORIAL.replace("GATEWAY_COMMAND", f"{gateway} --proxy-port 0 --admin-port 0 --json")
+    script = script.replace("CURL_LOOP", loop)
+    result = shell(f"set -- {tmp_path}\n{script}")
+    assert result.stdout.count("HTTP/1.1 200 OK") == 3, result.stdout + result.stderr
+    lines = [json.loads(line) for line in (tmp_path / "ingest.jsonl").read_text().splitlines()[1:]]
+    events = [json.loads(line["body"]) for line in lines]
+    assert [(event["subject"], event["type"]) for event in events] == [("alice", "kong.api_request")] * 3
+    assert [line["status"] for line in lines] == [202] * 3
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_what_the_readme_links_to_exists(link: str) -> None:
+    assert (ROOT / link).exists()
