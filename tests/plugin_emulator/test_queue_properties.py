@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugin_emulator.queue import QueueSettings
+from plugin_emulator.queue import BatchQueue, QueueSettings
 from plugin_emulator.runtime.simulation import Answer, Arrival, Schedule, Trace, trace
 
 TIMES = st.one_of(
@@ -115,3 +115,30 @@ def new_batches(result: Trace) -> list[list[str]]:
         if not batches or batches[-1] != one.entries:
             batches.append(one.entries)
     return batches
+
+
+@given(SETTINGS, st.lists(st.tuples(st.sampled_from([0.001, 0.02, 0.3, 0.97, 1.0]), st.booleans()), max_size=40))
+def test_to_arrive_is_to_put_and_to_advance(settings: QueueSettings, steps: list[tuple[float, bool]]) -> None:
+    losses: tuple[list[Any], list[Any]] = ([], [])
+    one: BatchQueue[int] = BatchQueue(settings, lambda entries, reason: losses[0].append((list(entries), reason)))
+    two: BatchQueue[int] = BatchQueue(settings, lambda entries, reason: losses[1].append((list(entries), reason)))
+    now = 0.0
+    sending = False
+    for number, (gap, ok) in enumerate(steps):
+        now += gap
+        if sending:  # the try that the last arrival began ends before the next arrival
+            one.tried(ok, now)
+            two.tried(ok, now)
+        before = one.advance(now), two.advance(now)
+        assert before[0] == before[1]
+        arrived = one.arrive(number, 9, now)
+        separately = two.advance(now) if two.put(number, 9, now) else None
+        assert arrived == separately
+        sending = before[0] is not None or arrived is not None
+        assert (one.wake_at, len(one), one.busy, one.peak_entries) == (
+            two.wake_at,
+            len(two),
+            two.busy,
+            two.peak_entries,
+        )
+    assert losses[0] == losses[1]
