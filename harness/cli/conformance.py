@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import sys
@@ -99,10 +100,11 @@ def command(
     # The table of a few scenarios is about their rules.
     shown = {rule for scenario in run for rule in scenario.rules} if asked is None and (scenarios or ids) else asked
     files = {"conformance.json": report_dir / "conformance.json", "junit.xml": report_dir / "junit.xml"}
-    _make_writable(report_dir)
-    for extra in (json_file, junit_file):
-        if extra not in (None, "-"):
-            _make_writable(Path(extra).parent)
+    for file in files.values():
+        _check_writable(file, "--report-dir", create_folder=True)
+    for option, extra in (("--json", json_file), ("--junit", junit_file)):
+        if extra is not None and extra != "-":
+            _check_writable(Path(extra), option)
     tally, json_report, junit_report = Tally(), JsonReport(), JunitReport()
     # With the report on standard output, the table goes where it does not disturb.
     console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
@@ -196,15 +198,17 @@ def _print_list(scenarios: Sequence[Scenario]) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 
-def _make_writable(directory: Path) -> None:
-    """Make sure, before the run, that files can be written there. Raises CannotContinue."""
+def _check_writable(file: Path, option: str, *, create_folder: bool = False) -> None:
+    """Make sure, before the run, that ``file`` can be written after it. Raises CannotContinue."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
+        if create_folder:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=file.parent):
             pass
     except OSError as error:
-        text = f"{directory}: reports cannot be written there: {error.strerror}; give another with --report-dir"
-        raise CannotContinue(text) from None
+        raise CannotContinue(f"{file}: cannot be written: {error.strerror}; change {option}") from None
 
 
 def _write(path: Path, text: str) -> None:

@@ -327,8 +327,17 @@ def test_a_report_in_a_folder_that_is_a_file_is_one_line_before_anything_runs(
     (here / "file").write_text("mine\n")
     value = "file" if option == "--report-dir" else "file/report"
     (line,) = mistakes(capsys, "conformance", "--rules", "BAT-3", option, value)
-    assert line.startswith("file: ")
+    assert line.startswith("file/")
+    assert line.endswith(f"change {option}")
     assert (here / "file").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("option", ["--junit", "--json"])
+def test_a_report_that_is_a_folder_is_one_line_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], here: Path, option: str
+) -> None:
+    (line,) = mistakes(capsys, "conformance", "--rules", "BAT-3", option, str(here))
+    assert line == f"{here}: cannot be written: Is a directory; change {option}"
 
 
 def test_output_replaces_a_file_and_keeps_its_permissions_and_link(here: Path) -> None:

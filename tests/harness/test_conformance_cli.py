@@ -81,7 +81,7 @@ def test_a_mistake_in_a_scenario_file_is_one_line_with_its_place(tmp_path: Path)
         (["--rules", "CND-6"], "no scenario is about these rules"),
         (["--profile", "kong-2.8"], "'kong-2.8' is not one of"),
         (["missing.yaml"], "does not exist"),
-        (["--rules", "BAT-1", "--report-dir", "taken"], "taken: reports cannot be written there"),
+        (["--rules", "BAT-1", "--report-dir", "taken"], "taken/conformance.json: cannot be written"),
     ],
 )
 def test_a_mistake_on_the_command_line_ends_with_2(tmp_path: Path, options: list[str], told: str) -> None:
