@@ -46,12 +46,12 @@ class Endpoint:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError:
+            if parts.scheme not in ("http", "https") or not host:
+                return None
+            if ":" not in host:
+                host = host.encode("idna").decode()
+        except ValueError:  # also a name that is none: a label that is empty or too long
             return None
-        if parts.scheme not in ("http", "https") or not host:
-            return None
-        if not host.isascii():
-            host = host.encode("idna").decode()
         tls = parts.scheme == "https"
         written = f"[{host}]" if ":" in host else host
         authority = written if port is None else f"{written}:{port}"

@@ -280,7 +280,7 @@ class ClientConnection(RequestReader):
         except TimeoutError:
             self._connecting = None
             self.upstream_failed(504, True)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             self._connecting = None
             self._answer_error(503, "name resolution failed")
         except OSError:

@@ -76,7 +76,8 @@ class MeteringRuntime:
 
     def log(self, instance_id: str, exchange: Exchange) -> None:
         """Meter one finished request in the log phase: never raises, never blocks (DRP-3, DLV-5)."""
-        instance = self._instances.get(instance_id)
+        # A request that was under way when its instance was removed is metered all the same.
+        instance = self._instances.get(instance_id) or self._retired.get(instance_id)
         if instance is None:
             return
         instance.requests += 1

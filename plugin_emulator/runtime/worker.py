@@ -95,7 +95,7 @@ class QueueWorker:
         batch = queue.arrive(entry, len(entry), now)
         if batch is not None:
             self._start(self._try(batch))
-        elif self._timer is None:
+        else:
             self._arm(queue.wake_at)
 
     def configure(self, settings: QueueSettings, sender: Sender) -> Sender:
@@ -180,7 +180,10 @@ class QueueWorker:
 
     async def _post(self, batch: list[bytes]) -> Try:
         self.counts.posts += 1
-        result = await self._sender.send(batch)
+        try:
+            result = await self._sender.send(batch)
+        except Exception as error:  # whatever went wrong, the queue's rules for a failed try hold
+            result = Try(False, f"could not be sent to: {type(error).__name__}")
         if result.ok:
             self.counts.delivered += len(batch)
         else:

@@ -225,3 +225,11 @@ def test_lif2_a_fast_stop_loses_everything_that_is_queued_or_under_way() -> None
     assert queue.advance(0.0) == ["a"]
     assert queue.abandon() == 2
     assert losses == [(["a", "b"], Loss.STOPPED)]
+
+
+def test_bat2_arrivals_in_real_time_do_not_move_the_end_of_the_window() -> None:
+    queue: BatchQueue[str] = BatchQueue(QueueSettings(max_batch_size=9), lambda entries, reason: None)
+    for now in (0.0, 0.25, 0.5, 0.75):
+        assert queue.arrive("x", 1, now) is None
+        assert queue.wake_at == 1.0
+    assert queue.arrive("y", 1, 0.96) == ["x"] * 4 + ["y"]  # BAT-4

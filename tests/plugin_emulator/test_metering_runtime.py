@@ -249,8 +249,8 @@ def test_lif3_a_removed_plugin_still_delivers_what_it_had() -> None:
         runtime.configure({"p": config(ingest, {"max_batch_size": 9, "max_coalescing_delay": 0.2})})
         runtime.log("p", request("a"))
         runtime.configure({})
-        runtime.log("p", request("b"))
-        assert subjects(await ingest.received(1)) == [["a"]]
+        runtime.log("p", request("b"))  # it was under way when the plugin was removed
+        assert subjects(await ingest.received(1)) == [["a", "b"]]
 
     run(scenario)
 
@@ -263,6 +263,36 @@ def test_an_endpoint_that_is_not_there_is_a_failed_try_in_words() -> None:
         await runtime.idle()
         assert runtime.statistics()["p"]["lost"] == {"gave_up": 1}
         assert any("cannot be reached" in line for line in lines)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("host", ["ingest..example", "é..x", "a" * 64 + ".example"])
+def test_a_host_that_is_no_name_is_a_failed_try_like_any_other(host: str) -> None:
+    async def scenario(ingest: Endpoint, runtime: MeteringRuntime, lines: list[str]) -> None:
+        ingest.url = f"http://{host}/"
+        runtime.configure({"p": config(ingest, {"max_retry_time": -1})})
+        runtime.log("p", request("a"))
+        await asyncio.wait_for(runtime.idle(), 20)
+        assert runtime.statistics()["p"]["lost"] == {"gave_up": 1}
+
+    run(scenario)
+
+
+def test_lif3_a_shorter_window_holds_as_soon_as_the_queue_is_new() -> None:
+    async def scenario(ingest: Endpoint, runtime: MeteringRuntime, lines: list[str]) -> None:
+        runtime.configure({"p": config(ingest, {"max_batch_size": 2, "max_coalescing_delay": 600})})
+        runtime.log("p", request("a"))
+        runtime.log("p", request("b"))
+        await runtime.idle()
+        runtime.log("p", request("c"))  # arms a timer far ahead
+        runtime.log("p", request("d"))
+        await runtime.idle()
+        runtime.configure({"p": config(ingest, {"max_batch_size": 2, "max_coalescing_delay": 0.1})})
+        began = asyncio.get_running_loop().time()
+        runtime.log("p", request("e"))
+        await ingest.received(3)
+        assert asyncio.get_running_loop().time() - began < 0.8  # the old timer would look after a second
 
     run(scenario)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugin_emulator.exchange import Exchange
+from plugin_emulator.exchange import Exchange, Request, Response, Route
 from plugin_emulator.metering_and_billing.config import load_config
 from plugin_emulator.metering_and_billing.event_time import id_source, rfc3339
 from plugin_emulator.metering_and_billing.events import last_upstream_status
@@ -291,3 +291,54 @@ def test_any_request_makes_events_or_a_drop_and_its_entries_are_the_same_events(
         assert entries == made.drop
     else:
         assert [msgspec.json.decode(entry) for entry in entries] == made.events
+
+
+HEADER_LISTS = [[("x-tenant-id", tenant), ("User-Agent", "a")] for tenant in ("acme", "globex", "")]
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "headers": st.sampled_from(HEADER_LISTS),
+                "method": st.sampled_from(["GET", "POST"]),
+                "path": st.sampled_from(["/a", "/b"]),
+                "query": st.sampled_from(["", "a=1", "a=2"]),
+                "host": st.sampled_from(["one", "two"]),
+                "client_ip": st.sampled_from(["127.0.0.1", "::1"]),
+                "size_bytes": st.sampled_from([1, 2]),
+                "started_at": st.sampled_from([1.0, 2.5]),
+                "status": st.sampled_from([200, 404]),
+                "sent": st.sampled_from([7, 8]),
+                "upstream_status": st.sampled_from([200, "502, 200", None]),
+                "route": st.sampled_from([None, "r1", "r2"]),
+            }
+        ),
+        min_size=2,
+        max_size=30,
+    )
+)
+def test_what_is_remembered_of_one_request_never_shows_in_the_event_of_another(drawn: list[dict[str, Any]]) -> None:
+    full = {"ingest_endpoint": "http://ingest.test/", "api_token": "t", "subject": HEADER}
+    config = load_config({**full, "attributes": [attribute("query", "a", "a")], "allow_status_codes": ["200-399"]})
+    remembering, plain = Pipeline(config, new_id=id_source(7)), Pipeline(config, new_id=id_source(7))
+    routes = {name: Route(id=name, name=name) for name in ("r1", "r2")}
+    for one in drawn:
+        headers = one["headers"]
+        request = Request(
+            one["method"],
+            one["path"],
+            headers,
+            one["started_at"],
+            one["query"],
+            one["host"],
+            one["client_ip"],
+            one["size_bytes"],
+        )
+        response = Response(one["status"], one["started_at"] + 9, one["sent"])
+        of = Exchange(request, response, one["upstream_status"], routes.get(one["route"] or ""))
+        made, entries = plain.events(of), remembering.entries(of)
+        if isinstance(entries, Drop):
+            assert entries == made.drop
+        else:
+            assert [msgspec.json.decode(entry) for entry in entries] == made.events
