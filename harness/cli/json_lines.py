@@ -40,7 +40,7 @@ def answer_lines(
                 continue
             try:
                 value = decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise CannotContinue(f"{_name(source)}:{number}: is not {what}: {what_is_wrong(error)}") from None
             del line  # a line can be a large part of all memory in use
             write(encode(answer(value)))

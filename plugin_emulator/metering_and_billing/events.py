@@ -22,7 +22,7 @@ _PORTAL_IDS = (
     ("api_package_id", "api_package_id"),
     ("api_product_version_id", "api_product_version_id"),
 )
-_UPSTREAM_TRY = re.compile(r"[0-9]+|-")
+_UPSTREAM_TRY = re.compile(r"\b[0-9]{3}\b|-")
 
 
 def last_upstream_status(status: int | str | None) -> int | None:

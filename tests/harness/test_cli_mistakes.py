@@ -75,7 +75,7 @@ def state_file(directory: Path, plugin: str) -> Path:
         (["simulate", "--schedules", "-", "-q", "max_entries=3"], "a schedule brings its own"),
         (["simulate", "--rate", "nan"], "'--rate': 'nan' is not a finite number"),
         (["simulate", "--rate", "-1"], "'--rate'"),
-        (["simulate", "--rate", "10", "--duration", "inf"], "'--duration': 'inf' is not a finite number"),
+        (["simulate", "--rate", "10", "--duration", "inf"], "'--duration': inf is not in the range 0<x<=100000000.0"),
         (["simulate", "--rate", "10", "--rtt", "nan"], "'--rtt'"),
         (["simulate", "--rate", "10", "--outage", "nan:1"], "'nan:1': write START:LENGTH"),
         (["simulate", "--rate", "10", "--outage", "5"], "'5': write START:LENGTH"),
