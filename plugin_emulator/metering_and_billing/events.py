@@ -36,7 +36,7 @@ def last_upstream_status(status: int | str | None) -> int | None:
     return int(tries[-1]) if tries and tries[-1] != "-" else None
 
 
-def entity_fields(exchange: Exchange) -> dict[str, Any]:
+def _entity_fields(exchange: Exchange) -> dict[str, Any]:
     """Return the fields of an api_request event that name entities: the same for every request to one Route."""
     fields: dict[str, Any] = {}
     if exchange.control_plane_id:
@@ -62,13 +62,10 @@ def entity_fields(exchange: Exchange) -> dict[str, Any]:
     return fields
 
 
-def api_request_data(exchange: Exchange, fields: dict[str, Any], user_agent: str | None) -> dict[str, Any]:
-    """Return the data of the ``kong.api_request`` event (EVT-6, EVT-7).
-
-    ``fields`` comes from :func:`entity_fields` and is left as it is.
-    """
+def api_request_data(exchange: Exchange, user_agent: str | None) -> dict[str, Any]:
+    """Return the data of the ``kong.api_request`` event (EVT-6, EVT-7)."""
     request, response = exchange.request, exchange.response
-    data = fields.copy()
+    data = _entity_fields(exchange)
     data["request_method"] = request.method
     data["request_uri"] = request.path
     data["response_http_status"] = response.status

@@ -16,7 +16,7 @@ from ..exchange import Exchange
 from .attributes import attribute_reader, headers_of, parameters_of
 from .config import NEWEST_GATEWAY, MeteringConfig
 from .event_time import id_source, rfc3339
-from .events import API_REQUEST, LLM_REQUEST, add_attributes, api_request_data, entity_fields, llm_request_data
+from .events import API_REQUEST, LLM_REQUEST, add_attributes, api_request_data, llm_request_data
 from .lookup import headers_named, parameters_named
 from .subject import SubjectForm, subject_rule
 
@@ -163,7 +163,7 @@ class Pipeline:
         events: list[CloudEvent] = []
         event_id = self._new_id()
         if config.meter_api_requests:
-            data = api_request_data(exchange, entity_fields(exchange), headers.get("user-agent"))
+            data = api_request_data(exchange, headers.get("user-agent"))
             if self._subject_type is not None:
                 data["subject_type"] = self._subject_type
             if properties:
