@@ -100,17 +100,33 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, file: str | None = None) -> Document:
     """Parse YAML or JSON text; ``file`` is the name used in messages. Raises InvalidDocument."""
+    documents = _parse(text, file, single=True)
+    return documents[0] if documents else Document(None, {(): 1}, file)
+
+
+def parse_documents(text: str, file: str | None = None) -> list[Document]:
+    """Parse the YAML documents of a text, which ``---`` separates, leaving out empty ones. Raises InvalidDocument."""
+    return [document for document in _parse(text, file, single=False) if document.data is not None]
+
+
+def _parse(text: str, file: str | None, single: bool) -> list[Document]:
     loader = _Loader(text)
+    documents: list[Document] = []
+    problems: list[Problem] = []
     try:
-        node = loader.get_single_node()
-        lines: dict[Pointer, int] = {}
-        problems: list[Problem] = []
-        if node is None:
-            return Document(None, {(): 1}, file)
-        _locate(node, (), lines, problems, file)
+        while single or loader.check_node():
+            node = loader.get_single_node() if single else loader.get_node()
+            if node is None:
+                break
+            lines: dict[Pointer, int] = {}
+            _locate(node, (), lines, problems, file)
+            if not problems:
+                documents.append(Document(loader.construct_document(node), lines, file))
+            if single:
+                break
         if problems:
             raise InvalidDocument(problems)
-        return Document(loader.construct_document(node), lines, file)
+        return documents
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not valid YAML: {error.problem or error.context}"

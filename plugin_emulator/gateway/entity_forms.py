@@ -15,8 +15,9 @@ from plugin_emulator.gateway.entities import Route, Service
 from plugin_emulator.gateway.key_auth_config import validate_key_auth
 from plugin_emulator.metering_and_billing.config import PLUGIN_NAME as METERING
 from plugin_emulator.metering_and_billing.config import is_http_url
-from plugin_emulator.metering_and_billing.plugin_entity import ENTITY_SCHEMA as PLUGIN_SCHEMA
-from plugin_emulator.metering_and_billing.plugin_entity import check_entity, validate_plugin
+from plugin_emulator.metering_and_billing.plugin_entity import validate_plugin
+from plugin_emulator.plugin_entity import ENTITY_SCHEMA as PLUGIN_SCHEMA
+from plugin_emulator.plugin_entity import check_entity
 from plugin_emulator.schema_check import Schema, kind, without_nulls
 
 KEY_AUTH = "key-auth"

@@ -42,7 +42,7 @@ from plugin_emulator.metering_and_billing.config import (
     is_vault_reference,
     load_config,
 )
-from plugin_emulator.metering_and_billing.plugin_entity import DEFAULT_PROTOCOLS
+from plugin_emulator.plugin_entity import DEFAULT_PROTOCOLS
 from plugin_emulator.schema_check import kind
 
 FORMAT_VERSIONS = ("1.1", "2.1", "3.0")

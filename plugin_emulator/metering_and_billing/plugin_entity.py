@@ -1,31 +1,13 @@
-"""The plugin entity: what stands beside ``config`` (SPEC CFG-9, CFG-10)."""
+"""The plugin entity of metering-and-billing (SPEC CFG-9, CFG-10)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from plugin_emulator.documents import Problem
 from plugin_emulator.metering_and_billing.config import PLUGIN_NAME, config_schema, validate_config
-from plugin_emulator.schema_check import Schema
-
-ENTITY_SCHEMA = Schema.read(Path(__file__).parent / "schemas" / "plugin.json")
-DEFAULT_PROTOCOLS = ("grpc", "grpcs", "http", "https")
-_NO_GROUP_SCOPE = Problem(
-    "consumer groups are no scope of this plugin",
-    ("consumer_group",),
-    "use service, route or consumer, or none for all",
-)
-
-
-def check_entity(entity: Any) -> list[Problem]:
-    """Return what is wrong in a plugin entity of any name, its ``config`` left unread.
-
-    Pointers are relative to the entity. A ``consumer_group`` is refused: the plugin has no such scope.
-    """
-    problems = ENTITY_SCHEMA.check(entity)
-    return [_NO_GROUP_SCOPE if problem.pointer == ("consumer_group",) else problem for problem in problems]
+from plugin_emulator.plugin_entity import check_entity
 
 
 def validate_plugin(entity: Any, gateway: str) -> list[Problem]:

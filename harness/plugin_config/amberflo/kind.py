@@ -1,0 +1,15 @@
+"""The Amberflo plugin, as the generator sees it."""
+
+from __future__ import annotations
+
+from plugin_emulator.amberflo.config import PLUGIN_NAMES, validate_plugin
+
+from ..plugin_kind import PluginKind
+
+AMBERFLO = PluginKind(
+    names=PLUGIN_NAMES,
+    secrets=(("apiKey",),),
+    referenceable=frozenset(),
+    typed_resource=None,
+    validate=validate_plugin,
+)

@@ -1,0 +1,16 @@
+"""Kong's metering-and-billing plugin, as the generator sees it."""
+
+from __future__ import annotations
+
+from plugin_emulator.metering_and_billing.config import PLUGIN_NAME
+from plugin_emulator.metering_and_billing.plugin_entity import validate_plugin
+
+from ..plugin_kind import PluginKind
+
+METERING_AND_BILLING = PluginKind(
+    names=(PLUGIN_NAME,),
+    secrets=(("api_token",),),
+    referenceable=frozenset({("api_token",), ("ingest_endpoint",)}),
+    typed_resource="metering_and_billing",
+    validate=validate_plugin,
+)

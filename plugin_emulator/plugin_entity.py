@@ -1,0 +1,26 @@
+"""The plugin entity: what stands beside ``config``, the same for every plugin (SPEC CFG-9, CFG-10)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from plugin_emulator.documents import Problem
+from plugin_emulator.schema_check import Schema
+
+ENTITY_SCHEMA = Schema.read(Path(__file__).parent / "schemas" / "plugin-entity.json")
+DEFAULT_PROTOCOLS = ("grpc", "grpcs", "http", "https")
+_NO_GROUP_SCOPE = Problem(
+    "consumer groups are no scope of this plugin",
+    ("consumer_group",),
+    "use service, route or consumer, or none for all",
+)
+
+
+def check_entity(entity: Any) -> list[Problem]:
+    """Return what is wrong in a plugin entity of any name, its ``config`` left unread.
+
+    Pointers are relative to the entity. A ``consumer_group`` is refused: the plugin has no such scope.
+    """
+    problems = ENTITY_SCHEMA.check(entity)
+    return [_NO_GROUP_SCOPE if problem.pointer == ("consumer_group",) else problem for problem in problems]
