@@ -8,6 +8,20 @@ from typing import Any
 
 from plugin_emulator.documents import Pointer, Problem
 
+from .entity import Value
+from .intent import Intent
+
+
+@dataclass(frozen=True, slots=True)
+class PluginServer:
+    """A plugin that runs in a process of its own, started by the gateway.
+
+    ``module`` is what ``go install`` takes, without a version; ``binary`` what it builds.
+    """
+
+    module: str
+    binary: str
+
 
 @dataclass(frozen=True, slots=True)
 class PluginKind:
@@ -17,6 +31,8 @@ class PluginKind:
     ``config`` that hold one; ``referenceable`` those in which the gateway looks up vault references.
     ``typed_resource`` is the ending of the resource the Konnect provider has for it (``metering_and_billing`` for
     ``konnect_gateway_plugin_metering_and_billing``); None when it is a custom plugin there.
+    ``server`` says how the gateway comes by the plugin when it is not bundled.
+    ``derive_config`` turns an :class:`~.intent.Intent` into ``config``; it raises :class:`~.intent.NotMeant`.
     ``validate`` takes the entity's data, with its ``config``, and a gateway version, and returns what that
     gateway would refuse, with pointers relative to the entity.
     """
@@ -26,6 +42,8 @@ class PluginKind:
     referenceable: frozenset[Pointer]
     typed_resource: str | None
     validate: Callable[[Any, str], list[Problem]]
+    derive_config: Callable[[Intent], dict[str, Value]]
+    server: PluginServer | None = None
 
     @property
     def name(self) -> str:

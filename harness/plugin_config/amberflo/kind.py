@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from plugin_emulator.amberflo.config import PLUGIN_NAMES, validate_plugin
 
-from ..plugin_kind import PluginKind
+from ..plugin_kind import PluginKind, PluginServer
+from .derivation import derive_config
 
 AMBERFLO = PluginKind(
     names=PLUGIN_NAMES,
@@ -12,4 +13,6 @@ AMBERFLO = PluginKind(
     referenceable=frozenset(),
     typed_resource=None,
     validate=validate_plugin,
+    derive_config=derive_config,
+    server=PluginServer("github.com/amberflo/kong-plugin-amberflo", "kong-plugin-amberflo"),
 )

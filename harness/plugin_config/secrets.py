@@ -1,0 +1,81 @@
+"""Secrets in a configuration: which there are, and that none is written as a literal unasked (SPEC GEN-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from plugin_emulator.documents import Pointer, Problem
+from plugin_emulator.metering_and_billing.config import is_vault_reference
+
+from .entity import PluginEntity, Reference, Value, value_at
+from .plugin_kind import PluginKind
+
+_HINT = "name a variable (env:NAME) or a vault (vault:BACKEND/KEY), or add --allow-literal-secrets"
+
+
+def literal_secrets(entity: PluginEntity, kind: PluginKind) -> list[Problem]:
+    """Return a problem for each secret that stands in ``entity`` as a literal; none quotes it."""
+    places = _literals(entity.config, kind)
+    return [Problem("is a secret, given as a literal", ("config", *at), _HINT) for at in places]
+
+
+def with_references(
+    entity: PluginEntity, kind: PluginKind, names: Iterator[str]
+) -> tuple[PluginEntity, list[Pointer]]:
+    """Return ``entity`` with each literal secret replaced by a Reference, and the places in ``config`` of those.
+
+    ``names`` yields a variable's name for each. A password in a URL stays: the URL around it would be lost.
+    """
+    places = [at for at in _literals(entity.config, kind) if at in kind.secrets]
+    config: Value = entity.config
+    for at in places:
+        config = replaced(config, at, Reference(next(names)))
+    assert isinstance(config, dict)
+    return replace(entity, config=config), places
+
+
+def with_secrets_marked(config: dict[str, Value], kind: PluginKind) -> dict[str, Value]:
+    """Return ``config`` with every Reference marked as the secret it is, or is not, by where it stands."""
+    marked = _marked(config, (), kind)
+    assert isinstance(marked, dict)
+    return marked
+
+
+def replaced(value: Value, at: Pointer, new: Value) -> Value:
+    """Return ``value`` with ``new`` at the place ``at``, which exists."""
+    if not at:
+        return new
+    if isinstance(value, dict):
+        return {name: replaced(part, at[1:], new) if name == at[0] else part for name, part in value.items()}
+    if isinstance(value, list):
+        return [replaced(part, at[1:], new) if index == at[0] else part for index, part in enumerate(value)]
+    raise KeyError(at)
+
+
+def _marked(value: Value, at: Pointer, kind: PluginKind) -> Value:
+    if isinstance(value, Reference):
+        return Reference(value.name, secret=at in kind.secrets)
+    if isinstance(value, dict):
+        return {name: _marked(part, (*at, name), kind) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_marked(part, (*at, index), kind) for index, part in enumerate(value)]
+    return value
+
+
+def _literals(config: dict[str, Value], kind: PluginKind) -> Iterator[Pointer]:
+    for at in kind.secrets:
+        text = value_at(config, at)
+        if isinstance(text, str) and not (is_vault_reference(text) and at in kind.referenceable):
+            yield at
+    for name, text in config.items():
+        if isinstance(text, str) and _has_password(text):
+            yield (name,)
+
+
+def _has_password(text: str) -> bool:
+    try:
+        return "://" in text and bool(urlsplit(text).password)
+    except ValueError:
+        return False
