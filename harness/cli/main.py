@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,6 +22,7 @@ EXIT_USAGE = 2
 #: verb -> module of ``harness.cli`` with a click command named ``command``, and its one-line help. A verb's module
 #: is imported only when the verb is used: mitmproxy, pytest and aiohttp take longer to import than most verbs run.
 VERBS: dict[str, tuple[str, str]] = {
+    "config": ("config", "Generate, check and size the plugin's configuration for any tool."),
     "conformance": ("conformance", "Run the conformance suite and print rules × verdicts."),
     "events": ("events", "Exchanges in, usage events out: the plugin's pipeline alone."),
     "gateway": ("gateway", "Run the emulated gateway on a Kong state file."),
@@ -46,13 +47,18 @@ class _ReaderGone(Exception):
 class Verbs(click.Group):
     """A command group that imports a verb's module when the verb is used."""
 
+    def __init__(self, *, table: Mapping[str, tuple[str, str]] = VERBS, **attributes: Any) -> None:
+        """Take the verbs from ``table``: verb -> module of ``harness.cli``, one-line help."""
+        super().__init__(**attributes)
+        self._table = table
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(VERBS)
+        return sorted(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in self._table:
             return None
-        module = importlib.import_module(f"harness.cli.{VERBS[cmd_name][0]}")
+        module = importlib.import_module(f"harness.cli.{self._table[cmd_name][0]}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
@@ -61,8 +67,8 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return name, command and the arguments left. Fails with the nearest verb's name for an unknown one."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            near = did_you_mean(args[0], VERBS)
+        if args and args[0] not in self._table and not args[0].startswith("-"):
+            near = did_you_mean(args[0], self._table)
             ctx.fail(f"no verb is called {args[0]!r}{f', did you mean {near!r}?' if near else ''}")
         return super().resolve_command(ctx, args)
 
@@ -75,7 +81,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(verb, text) for verb, (_, text) in sorted(VERBS.items())])
+            formatter.write_dl([(verb, text) for verb, (_, text) in sorted(self._table.items())])
 
 
 @click.command(cls=Verbs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -22,16 +22,19 @@ def literal_secrets(entity: PluginEntity, kind: PluginKind) -> list[Problem]:
 
 
 def with_references(
-    entity: PluginEntity, kind: PluginKind, names: Iterator[str]
+    entity: PluginEntity, kind: PluginKind, variable: Callable[[str], str]
 ) -> tuple[PluginEntity, list[Pointer]]:
     """Return ``entity`` with each literal secret replaced by a Reference, and the places in ``config`` of those.
 
-    ``names`` yields a variable's name for each. A password in a URL stays: the URL around it would be lost.
+    ``variable`` gives the name of the variable that is to hold a literal. A password in a URL stays a literal: the
+    URL around it would be lost.
     """
     places = [at for at in _literals(entity.config, kind) if at in kind.secrets]
     config: Value = entity.config
     for at in places:
-        config = replaced(config, at, Reference(next(names)))
+        literal = value_at(config, at)
+        assert isinstance(literal, str)
+        config = replaced(config, at, Reference(variable(literal)))
     assert isinstance(config, dict)
     return replace(entity, config=config), places
 
