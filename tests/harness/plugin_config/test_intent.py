@@ -230,8 +230,8 @@ def test_a_dollar_name_that_no_variable_declares_is_text() -> None:
         ("plugin: amberflo\n", "/meter_name: which meter the requests count on is not said"),
         ("plugin: amberflo\nmeter_name: m\ningest: konnect:us\n", "intent.yaml:3: /ingest: Amberflo's ingest"),
         ("plugin: amberflo\nmeter_name: m\nstatus: ['200']\n", "intent.yaml:3: /status: Amberflo meters before"),
-        ("plugin: amberflo\nmeter_name: m\nmeters: [ai-tokens]\n", "intent.yaml:3: /meters: Amberflo meters requests"),
-        ("plugin: amberflo\nmeter_name: m\nsubject: query:c\n", "intent.yaml:3: /subject: Amberflo takes the customer"),
+        ("plugin: amberflo\nmeter_name: m\nmeters: [ai-tokens]\n", "intent.yaml:3: /meters: Amberflo meters req"),
+        ("plugin: amberflo\nmeter_name: m\nsubject: query:c\n", "intent.yaml:3: /subject: Amberflo takes the"),
         (
             "plugin: amberflo\nmeter_name: m\nattributes:\n  a: query:b\n",
             "intent.yaml:4: /attributes/a: Amberflo's dimensions come from headers only",
