@@ -78,7 +78,8 @@ def mark_templates(text: str, file: str) -> MarkedText:
         word += "Z"
     problems: list[Problem] = []
     parts: list[str] = []
-    templates: list[tuple[str, str]] = []
+    templates: dict[str, str] = {}  # as written -> variable
+    numbers: dict[str, int] = {}
     shrunk: list[tuple[int, int]] = []
     end = 0
     line = marked_line = 1
@@ -92,8 +93,9 @@ def mark_templates(text: str, file: str) -> MarkedText:
             name, problem = _variable(match[1])
             if problem is not None:
                 problems.append(replace(problem, file=file, line=line))
-            parts.append(f"{word}{len(templates)}x")
-            templates.append((match[0], name))
+            templates[match[0]] = name
+            # One marker for all that are alike, so that a key given twice is seen to be.
+            parts.append(f"{word}{numbers.setdefault(match[0], len(numbers))}x")
         height = match[0].count("\n")
         if height:
             shrunk.append((marked_line, height))
@@ -106,7 +108,7 @@ def mark_templates(text: str, file: str) -> MarkedText:
         raise InvalidDocument(problems)
     parts.append(rest)
     marker = re.compile(rf"{word}(\d+)x")
-    return MarkedText("".join(parts), text, marker, tuple(templates), tuple(shrunk))
+    return MarkedText("".join(parts), text, marker, tuple(templates.items()), tuple(shrunk))
 
 
 def _variable(template: str) -> tuple[str, Problem | None]:
