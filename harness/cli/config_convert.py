@@ -66,7 +66,8 @@ def _entities(file: ConfigFile, found: Sequence[Validated], scopes: tuple[str, .
 def _tell_of_others(file: ConfigFile, found: Sequence[Validated]) -> None:
     others = len(file.plugins) - len(found)
     if others:
-        click.echo(f"kong-metering: {file.file}: {others} other plugins, which do not meter, are left out", err=True)
+        what = "1 other plugin, which does not meter, is" if others == 1 else f"{others} plugins that do not meter are"
+        click.echo(f"kong-metering: {file.file}: {what} left out", err=True)
 
 
 def _without_literals(entities: Sequence[PluginEntity], found: Sequence[Validated]) -> list[PluginEntity]:
