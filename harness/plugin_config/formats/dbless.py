@@ -28,7 +28,9 @@ class Dbless:
 
     name: str = "dbless"
     title: str = "Kong without a database: kong.yml"
-    limits: Sequence[Limit] = ()
+    limits: Sequence[Limit] = (
+        Limit("config", "a variable only where the gateway looks up vault references: api_token, ingest_endpoint"),
+    )
 
     def render(self, entities: Sequence[PluginEntity], options: RenderOptions) -> list[OutputFile]:
         """Return ``kong.yml``.

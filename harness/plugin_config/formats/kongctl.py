@@ -27,7 +27,9 @@ class Kongctl:
 
     name: str = "kongctl"
     title: str = "kongctl (Konnect), with a decK state file"
-    limits: Sequence[Limit] = ()
+    limits: Sequence[Limit] = (
+        Limit("AI Gateway policies", "the plugin goes to a control plane; an AI Gateway's policies are not written"),
+    )
 
     def render(self, entities: Sequence[PluginEntity], options: RenderOptions) -> list[OutputFile]:
         """Return ``konnect.yaml`` and, to be put into the same folder, ``kong.yaml``.
