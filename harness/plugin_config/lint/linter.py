@@ -1,0 +1,58 @@
+"""Lint: every rule on every metering plugin of some files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..config_file import ConfigFile
+from ..plugin_kinds import plugin_kind
+from .finding import Finding
+from .registry import rules_of, selected_rules
+from .rule import LintContext, LintedPlugin, PlacedPlugin, Remark, Rule
+from .scopes import scope_of, scope_text
+
+#: Formats whose files hold all that a gateway is configured with.
+_STATE_FORMATS = frozenset(("deck", "dbless"))
+
+
+def lint(files: Sequence[ConfigFile], context: LintContext, rules: Sequence[Rule] | None = None) -> list[Finding]:
+    """Return what ``rules`` (None: all that are on by default) find, file by file and from top to bottom.
+
+    Never raises for what stands in a plugin, sound or not: what a gateway would refuse is for validation to tell.
+    """
+    rules = selected_rules() if rules is None else rules
+    found: dict[Finding, None] = {}  # one plugin may stand for several, each with another scope
+    for gateway in [files] if context.together else [[file] for file in files]:
+        for plugin in _linted(gateway, context):
+            for rule in rules_of(plugin.kind):
+                if rule in rules:
+                    found.update((_finding(rule, plugin, remark), None) for remark in rule.check(plugin))
+    order = {file.file: index for index, file in enumerate(files)}
+    return sorted(found, key=lambda finding: (order.get(finding.file, 0), finding.line or 0))
+
+
+def _linted(files: Sequence[ConfigFile], context: LintContext) -> Iterator[LintedPlugin]:
+    """Yield the metering plugins of one gateway."""
+    beside = [
+        PlacedPlugin(plugin, plugin_kind(plugin.name), scope_of(plugin)) for file in files for plugin in file.plugins
+    ]
+    is_state = all(file.format in _STATE_FORMATS for file in files)
+    for place, each in enumerate(beside):
+        if each.kind is not None:
+            yield LintedPlugin(each.plugin, each.kind, each.scope, beside, place, is_state, context)
+
+
+def _finding(rule: Rule, linted: LintedPlugin, remark: Remark) -> Finding:
+    plugin = remark.plugin or linted.plugin
+    return Finding(
+        rule=rule.id,
+        severity=remark.severity or rule.severity,
+        message=remark.message,
+        reason=rule.reason,
+        fix=remark.fix,
+        pointer=remark.at,
+        file=plugin.file,
+        line=plugin.line(remark.at),
+        plugin=plugin.name,
+        scope=scope_text(scope_of(plugin)),
+    )
