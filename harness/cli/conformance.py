@@ -31,6 +31,7 @@ from harness.report.terminal import TerminalReport
 from harness.targets.target import Target
 
 TARGETS = ("emulator",)
+DEFAULT_WORKERS = 4
 DEFAULT_REPORT_DIR = Path("reports")
 _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 
@@ -45,7 +46,9 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option("--scenario", "ids", multiple=True, metavar="ID", help="Only the scenario of this id; repeatable.")
 @click.option("--list", "list_only", is_flag=True, help="List the scenarios that would run, and end.")
 @click.option("--dry-run", is_flag=True, help="Check the scenario files, and end.")
-@click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Gateways side by side.")
+@click.option(
+    "--workers", type=click.IntRange(1, 32), help="Gateways side by side (default 4); with --self-check, mutants (2)."
+)
 @click.option("--json", "json_file", metavar="FILE", help="Write the JSON report here too; - for standard output.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the JUnit report here too.")
 @click.option(
@@ -55,6 +58,12 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
     show_default=True,
     help="Where conformance.json and junit.xml go.",
 )
+@click.option("--self-check", is_flag=True, help="Run the suite against broken variants of the emulator instead.")
+@click.option("--mutant", "mutants", multiple=True, metavar="ID", help="With --self-check: only this; repeatable.")
+@click.option("--matrix", is_flag=True, help="With --self-check: run everything, and show what each scenario finds.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="With --matrix: write it as a page too."
+)
 def command(
     scenarios: tuple[Path, ...],
     target: str,
@@ -63,16 +72,25 @@ def command(
     ids: tuple[str, ...],
     list_only: bool,
     dry_run: bool,
-    workers: int,
+    workers: int | None,
     json_file: str | None,
     junit_file: str | None,
     report_dir: Path,
+    self_check: bool,
+    mutants: tuple[str, ...],
+    matrix: bool,
+    markdown: Path | None,
 ) -> int:
     """Run the conformance suite and print rules × verdicts.
 
     SCENARIO are scenario files or directories of your own; without any, the suite's own are run. Ends with 0 when
     nothing failed, 1 when something did, 2 when the run could not be done.
     """
+    for option, given in (("--mutant", mutants), ("--matrix", matrix), ("--markdown", markdown)):
+        if given and not self_check:
+            raise click.UsageError(f"{option} goes with --self-check")
+    if markdown is not None and not matrix:
+        raise click.UsageError("--markdown goes with --matrix")
     try:
         asked = None if rules is None else select(word for word in rules.split(",") if word.strip())
     except ValueError as error:
@@ -89,6 +107,18 @@ def command(
         return by_rule and (not ids or scenario.id in ids)
 
     run = [scenario for scenario in known if wanted(scenario)]
+    if self_check:
+        from harness.cli import self_check as broken_variants  # loads what a plain run does not need
+
+        planted = broken_variants.chosen(mutants)
+        if list_only:
+            broken_variants.print_list(planted)
+            return 0
+        for option, file in (("--json", json_file), ("--markdown", markdown)):
+            if file is not None and file != "-":
+                _check_writable(Path(file), option)
+        wish = broken_variants.Wish(matrix, workers or broken_variants.AT_ONCE, json_file, markdown)
+        return broken_variants.run(planted, run, wish)
     if list_only:
         _print_list(run)
         return 0
@@ -111,7 +141,7 @@ def command(
     terminal = TerminalReport(console, shown)
     order = Order(profile, target, shipped)
     plugin = ConformancePlugin(
-        open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers, order),
+        open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers or DEFAULT_WORKERS, order),
         reports=(tally, json_report, junit_report, terminal),
         wanted=wanted,
         rules=rules_of(profile),
@@ -149,8 +179,7 @@ def _start_ingest() -> StartedEndpoint:
     from harness.targets.fake_ingest import FakeIngest  # as above
 
     ingest = FakeIngest()
-    ingest.start()
-    return StartedEndpoint(ingest, ingest.stop)
+    return StartedEndpoint(ingest.start(), ingest.stop)
 
 
 def _run_pytest(files: Sequence[Path], plugin: ConformancePlugin) -> int:

@@ -57,9 +57,16 @@ class Pool:
         """Why no target or endpoint could be started, or None."""
         return self._unavailable
 
-    def submit_all(self, scenarios: Sequence[Scenario]) -> dict[str, Future[ScenarioFinished]]:
-        """Queue all scenarios, the ones over HTTP first as they take longest; return a future by scenario id."""
-        ordered = sorted(scenarios, key=lambda scenario: scenario.kind not in ("traffic", "configuration"))
+    def submit_all(
+        self, scenarios: Sequence[Scenario], *, in_order: bool = False
+    ) -> dict[str, Future[ScenarioFinished]]:
+        """Queue all scenarios; return a future by scenario id.
+
+        The ones over HTTP go first as they take longest, unless they are to be begun ``in_order``.
+        """
+        ordered = list(scenarios)
+        if not in_order:
+            ordered.sort(key=lambda scenario: scenario.kind not in ("traffic", "configuration"))
         return {scenario.id: self._executor.submit(self._run, scenario) for scenario in ordered}
 
     def close(self) -> None:

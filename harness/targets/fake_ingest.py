@@ -1,4 +1,4 @@
-"""The fake ingest endpoint as one child process, a lane for each scenario."""
+"""The fake ingest endpoint, a lane for each scenario: as a child process of ours, or as one that others share."""
 
 from __future__ import annotations
 
@@ -23,37 +23,28 @@ _TAKEN = frozenset({"accepted", "duplicate"})
 _ENDPOINT_PATH = "/v3/openmeter/events"
 
 
-class FakeIngest:
-    """One ``kong-metering ingest`` process. Lanes refuse only what the real API refuses and report the rest."""
+class IngestPorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a fake ingest endpoint listens on 127.0.0.1: plain HTTP, TLS nobody trusts, its control interface."""
 
-    def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
-        capture = Path(self._directory.name) / "capture.jsonl"
-        options = ["--port", "0", "--control-port", "0", "--json", "--quiet", "--capture", str(capture)]
-        self._process = VerbProcess("ingest", options)
-        self._control: IngestControl | None = None
-        self._port = 0
-        self._tls: TlsFront | None = None
+    http: int
+    tls: int
+    control: int
 
-    def start(self) -> None:
-        """Start the process on free ports. Raises TargetUnavailableError."""
-        ready = self._process.start()
-        self._port = int(ready["port"])
-        self._control = IngestControl(int(ready["control_port"]))
-        self._tls = TlsFront(self._port)
+
+class IngestLanes:
+    """The lanes of a fake ingest endpoint that somebody runs.
+
+    Lanes refuse only what the real API refuses and report the rest.
+    """
+
+    def __init__(self, ports: IngestPorts) -> None:
+        self.ports = ports
+        self._control = IngestControl(ports.control)
         # Once before several threads do it: msgspec crashes when two of them are the first to decode a type.
         self._control.requests()
 
-    def stop(self) -> None:
-        """End the process and remove its capture."""
-        if self._tls is not None:
-            self._tls.stop()
-        self._process.stop()
-        self._directory.cleanup()
-
     def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str:
         """Make a lane that accepts ``token`` and behaves as ``script`` says; return its endpoint URL."""
-        assert self._control is not None
         steps = [dict(step) for step in script]
         if steps and "forever" not in steps[-1]:
             steps.append({"status": 202})  # the script's last step goes on for ever
@@ -61,16 +52,14 @@ class FakeIngest:
             self._control.set_lane(lane, token=token, script=steps or None, lenient=True)
         except ControlError as error:
             raise TargetUnavailableError(self._reason(error)) from None
-        return f"http://127.0.0.1:{self._port}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"http://127.0.0.1:{self.ports.http}/lane/{lane}{_ENDPOINT_PATH}"
 
     def untrusted_url(self, lane: str) -> str:
         """Return the lane's URL over TLS with a certificate that no client trusts."""
-        assert self._tls is not None
-        return f"https://127.0.0.1:{self._tls.port}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"https://127.0.0.1:{self.ports.tls}/lane/{lane}{_ENDPOINT_PATH}"
 
     def deliveries(self, lane: str, after: int, wait: float) -> list[Delivery]:
         """Return the lane's deliveries but the first ``after``, waiting up to ``wait`` seconds for one to come."""
-        assert self._control is not None
         try:
             requests = self._control.requests(lane, after=after, wait=wait)
         except ControlError as error:
@@ -79,12 +68,51 @@ class FakeIngest:
 
     def close_lane(self, lane: str) -> None:
         """Forget the lane."""
-        assert self._control is not None
         try:
             self._control.remove_lane(lane)
-        except ControlError:
-            if self._process.running:
-                raise
+        except ControlError as error:
+            raise TargetUnavailableError(self._reason(error)) from None
+
+    def _reason(self, error: ControlError) -> str:
+        return str(error)
+
+
+class FakeIngest:
+    """One ``kong-metering ingest`` process of our own, and its lanes once it is started."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
+        capture = Path(self._directory.name) / "capture.jsonl"
+        options = ["--port", "0", "--control-port", "0", "--json", "--quiet", "--capture", str(capture)]
+        self._process = VerbProcess("ingest", options)
+        self._tls: TlsFront | None = None
+
+    def start(self) -> IngestLanes:
+        """Start the process on free ports and return its lanes. Raises TargetUnavailableError."""
+        ready = self._process.start()
+        port = int(ready["port"])
+        self._tls = TlsFront(port)
+        return _OwnLanes(IngestPorts(port, self._tls.port, int(ready["control_port"])), self._process)
+
+    def stop(self) -> None:
+        """End the process and remove its capture."""
+        if self._tls is not None:
+            self._tls.stop()
+        self._process.stop()
+        self._directory.cleanup()
+
+
+class _OwnLanes(IngestLanes):
+    """Lanes of a process of ours: when it is gone, it can be said why."""
+
+    def __init__(self, ports: IngestPorts, process: VerbProcess) -> None:
+        super().__init__(ports)
+        self._process = process
+
+    def close_lane(self, lane: str) -> None:
+        """Forget the lane; one that is gone with its process is forgotten."""
+        if self._process.running:
+            super().close_lane(lane)
 
     def _reason(self, error: ControlError) -> str:
         return str(error) if self._process.running else self._process.why_gone()
