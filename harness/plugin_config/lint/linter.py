@@ -21,14 +21,17 @@ def lint(files: Sequence[ConfigFile], context: LintContext, rules: Sequence[Rule
     Never raises for what stands in a plugin, sound or not: what a gateway would refuse is for validation to tell.
     """
     rules = selected_rules() if rules is None else rules
-    found: dict[Finding, None] = {}  # one plugin may stand for several, each with another scope
+    found: dict[tuple[object, ...], Finding] = {}
     for gateway in [files] if context.together else [[file] for file in files]:
         for plugin in _linted(gateway, context):
             for rule in rules_of(plugin.kind):
                 if rule in rules:
-                    found.update((_finding(rule, plugin, remark), None) for remark in rule.check(plugin))
+                    for finding in (_finding(rule, plugin, remark) for remark in rule.check(plugin)):
+                        # An object of a manifest is as many plugins as it is attached to things: once is enough.
+                        same = (rule.id, finding.file, finding.line, finding.pointer, finding.message)
+                        found.setdefault(same, finding)
     order = {file.file: index for index, file in enumerate(files)}
-    return sorted(found, key=lambda finding: (order.get(finding.file, 0), finding.line or 0))
+    return sorted(found.values(), key=lambda finding: (order.get(finding.file, 0), finding.line or 0))
 
 
 def _linted(files: Sequence[ConfigFile], context: LintContext) -> Iterator[LintedPlugin]:

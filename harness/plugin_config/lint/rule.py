@@ -203,7 +203,7 @@ class Rule:
 
     ``id`` is in kebab-case and never changes. ``reason`` is one sentence: why it matters. ``basis`` are the rules of
     the plugin and its queue that it rests on. ``opt_in``: checked only when asked for. ``check`` yields what it
-    finds, and takes any JSON value anywhere.
+    finds, and takes any JSON value anywhere; the first line of its docstring is the title.
     """
 
     id: str
@@ -212,6 +212,11 @@ class Rule:
     basis: tuple[str, ...]
     check: Check
     opt_in: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it looks for, in one line with code in double backticks."""
+        return (self.check.__doc__ or self.id).strip().split("\n")[0]
 
 
 def rule(

@@ -94,7 +94,7 @@ def path_does_not_fit(linted: LintedPlugin) -> Iterator[Remark]:
 @rule(
     "konnect-built-in-ingestion",
     Severity.INFO,
-    "Konnect can also count requests by itself, from its analytics; with the plugin beside it each is counted twice.",
+    "Konnect can also count requests by itself; with the plugin beside it each request is counted twice.",
     "EVT-8",
     opt_in=True,
 )

@@ -117,9 +117,9 @@ def _capacity(linted: LintedPlugin, queue: _Queue, size: float, name: str, fix: 
     """Compare what ``size`` events per round trip come to with the expected rate."""
     rps, rtt = linted.context.rps, linted.context.rtt
     delivered = size / rtt if rtt > 0 else float("inf")
-    can = f"a worker delivers at most {_figure(delivered)} events/s at {_seconds(rtt)} a POST"
+    can = f"with {_events(size)} in a POST of {_seconds(rtt)} a worker delivers at most {_figure(delivered)} events/s"
     if rps is None:
-        yield Remark(f"{can}, one each", fix, _at(name))
+        yield Remark(can, fix, _at(name))
     elif rps > delivered:
         until = (
             ""
@@ -204,6 +204,10 @@ def byte_limit_set(linted: LintedPlugin) -> Iterator[Remark]:
         message += f", less than the {queue.batch:,.0f} of a batch: events that arrive while it fills are lost"
         severity = Severity.ERROR
     yield Remark(message, "leave max_bytes out, and limit the queue by max_entries", _at("max_bytes"), severity)
+
+
+def _events(size: float) -> str:
+    return "one event" if size == 1 else f"{size:,.0f} events"
 
 
 def _figure(number: float) -> str:
