@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..entity import PluginEntity, Reference, Value
+from ..entity import PluginEntity, Reference, Value, references
 from .format import Limit, Names, OutputFile, RenderOptions
 from .kong_plugin_object import (
     CONDITION_LIMIT,
@@ -89,7 +89,8 @@ class Kic:
             "#!/bin/sh",
             "# As on the vendor's page: what the variables hold goes straight into the KongPlugin, for all who may",
             "# read that to see. It must hold no single quote and no line break.",
-            "set -eu",
+            "set -e",
+            *_set_or_exit([entity for entity, _ in named]),
         ]
         for entity, name in named:
             text = self._documented(entity, name, options, mark)
@@ -144,12 +145,12 @@ def _attaching(named: _Named, options: RenderOptions) -> str:
 def _steps(settings: Sequence[Settings], attaching: str) -> str:
     """Return the comments at the top of a manifest: what to run before applying it, and what after."""
     commands = [command for own in settings for command in own.commands]
-    references = list(dict.fromkeys(reference for own in settings for reference in own.references))
+    filled_in = list(dict.fromkeys(reference for own in settings for reference in own.references))
     text = ""
     if commands:
-        names = names_in_words([reference.name for reference in references])
-        prose = [f"First put into Secrets what is filled in, from a shell in which {names} {_are(references)} set:"]
-        open_ones = [reference for reference in references if not reference.secret]
+        names = names_in_words([reference.name for reference in filled_in])
+        prose = [f"First put into Secrets what is filled in, from a shell in which {names} {_are(filled_in)} set:"]
+        open_ones = [reference for reference in filled_in if not reference.secret]
         if open_ones:
             names = names_in_words([reference.name for reference in open_ones])
             prose.append(f"({names} {_are(open_ones)} no secret, but a controller fills in nothing else.)")
@@ -164,6 +165,12 @@ def _are(items: Sequence[object]) -> str:
 
 
 # --------------------------------------------------------------------- the vendor's own form
+
+
+def _set_or_exit(entities: Sequence[PluginEntity]) -> list[str]:
+    """Return commands that end a script, saying why, unless all variables are set."""
+    names = dict.fromkeys(reference.name for entity in entities for _, reference in references(entity.config))
+    return [f'[ -n "${{{name}:+x}}" ] || {{ echo "{name} is not set" >&2; exit 1; }}' for name in names]
 
 
 def _with_variables(value: Value, mark: str) -> Any:

@@ -201,7 +201,7 @@ class _Entity:
                 return text
             if encoded is not None:
                 try:
-                    return base64.b64decode(encoded, validate=True).decode("utf-8")
+                    return base64.b64decode("".join(encoded.split()), validate=True).decode("utf-8")
                 except (binascii.Error, ValueError):
                     self.problems.append(secret.problem("is no text in base64", ("data", key), "encode it"))
                     return "{}"
