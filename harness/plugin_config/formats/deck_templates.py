@@ -14,7 +14,7 @@ from plugin_emulator.documents import InvalidDocument, Problem
 
 from ..entity import MixedText, Reference
 
-_TEMPLATE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_LENGTH = 1000  # characters; nobody writes a longer one
 _ENV = r"""env\s+(?:"(?P<{0}1>[^"]*)"|'(?P<{0}2>[^']*)'|`(?P<{0}3>[^`]*)`)"""
 _FILTER = r"(?:toBool|toInt|toFloat|indent\s+\d+)"
 #: env alone, piped through filters, or as a filter's argument; "-" trims the text around.
@@ -73,9 +73,8 @@ class MarkedText:
 
 def mark_templates(text: str, file: str) -> MarkedText:
     """Set the templates of ``text`` aside. Raises InvalidDocument for those that are none of decK's."""
-    word = "deckTemplate"
-    while word in text:
-        word += "Z"
+    longest = max((len(tail) for tail in re.findall("deckTemplate(Z*)", text)), default=0)
+    word = "deckTemplate" + "Z" * (longest + 1)  # which the file nowhere has
     problems: list[Problem] = []
     parts: list[str] = []
     templates: dict[str, str] = {}  # as written -> variable
@@ -83,37 +82,42 @@ def mark_templates(text: str, file: str) -> MarkedText:
     shrunk: list[tuple[int, int]] = []
     end = 0
     line = marked_line = 1
-    for match in _TEMPLATE.finditer(text):
-        before = text[end : match.start()]
-        parts.append(before)
-        line += before.count("\n")
-        marked_line += before.count("\n")
-        end = match.end()
-        if not _COMMENT.fullmatch(match[1]):
-            name, problem = _variable(match[1])
+    while (start := text.find("${{", end)) >= 0:
+        parts.append(text[end:start])
+        above = text.count("\n", end, start)
+        line += above
+        marked_line += above
+        close = text.find("}}", start)
+        if close < 0:
+            problems.append(Problem("a ${{ without its }}", hint=_ADVICE, file=file, line=line))
+            break
+        end = close + 2
+        template = text[start:end]
+        if not _is_comment(template[3:-2]):
+            name, problem = _variable(template[3:-2])
             if problem is not None:
                 problems.append(replace(problem, file=file, line=line))
-            templates[match[0]] = name
+            templates[template] = name
             # One marker for all that are alike, so that a key given twice is seen to be.
-            parts.append(f"{word}{numbers.setdefault(match[0], len(numbers))}x")
-        height = match[0].count("\n")
+            parts.append(f"{word}{numbers.setdefault(template, len(numbers))}x")
+        height = template.count("\n")
         if height:
             shrunk.append((marked_line, height))
         line += height
-    rest = text[end:]
-    if "${{" in rest:
-        line += rest.split("${{", 1)[0].count("\n")
-        problems.append(Problem("a ${{ without its }}", hint=_ADVICE, file=file, line=line))
     if problems:
         raise InvalidDocument(problems)
-    parts.append(rest)
+    parts.append(text[end:])
     marker = re.compile(rf"{word}(\d+)x")
     return MarkedText("".join(parts), text, marker, tuple(templates.items()), tuple(shrunk))
 
 
-def _variable(template: str) -> tuple[str, Problem | None]:
-    """Return the variable a template's content reads, or what is wrong with it."""
-    call = _CALL.fullmatch(template)
+def _is_comment(content: str) -> bool:
+    return len(content) <= _LENGTH and _COMMENT.fullmatch(content) is not None
+
+
+def _variable(content: str) -> tuple[str, Problem | None]:
+    """Return the variable that a template's content reads, or what is wrong with it."""
+    call = _CALL.fullmatch(content) if len(content) <= _LENGTH else None
     if call is None:
         return "", Problem("a ${{ … }} that is not understood", hint=f"{_ADVICE}, or toBool, toInt, toFloat of it")
     name = next(group for group in call.groups() if group is not None)

@@ -177,7 +177,9 @@ def test_a_template_among_text_or_of_an_odd_variable_stays_as_written(written: s
     assert token(written) == MixedText(text)
 
 
-@pytest.mark.parametrize("text", ["{vault://env/auth-token}", "spat_1", "deckTemplate0x", "${x}", "$${ {"])
+@pytest.mark.parametrize(
+    "text", ["{vault://env/auth-token}", "spat_1", "deckTemplate0x", "deckTemplateZ0x", "${x}", "$${ {"]
+)
 def test_text_without_a_template_stays_text(text: str) -> None:
     assert token(f"'{text}' # ${{{{ env \"DECK_X\" }}}}") == text
 
@@ -354,3 +356,18 @@ def test_a_file_of_a_thousand_plugins_is_read_in_well_under_a_second() -> None:
     assert time.process_time() - started < 1.5  # about 0.3 s; the rest is for a busy machine
     assert len(found) == 1000
     assert found[-1].data["service"] == "s999"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "${{" * 200_000,
+        "a: ${{" + "- " * 100_000 + "}}",
+        'a: ${{ env "DECK_X" ' + "| toInt " * 50_000 + "x }}",
+        "a: ${{/*" + "*/ " * 100_000 + "x }}",
+    ],
+)
+def test_templates_that_are_none_are_refused_without_delay(text: str) -> None:
+    started = time.process_time()
+    assert "${{" in problems(text)[0]
+    assert time.process_time() - started < 1
