@@ -66,7 +66,8 @@ class RenderedText:
             return Document(document.data, lines, document.file)
         # Any text in the parser's message may stem from a secret. The same document with harmless values in place
         # of the real ones tells whether the mistake is the file's or a value's.
-        parse_document(_TEMPLATE.sub("value", self.original), file)
+        end = _last_end(self.original)
+        parse_document(_TEMPLATE.sub("value", self.original[:end]) + self.original[end:], file)
         raise InvalidDocument([self._broken_by_value(problem, file) for problem in problems])
 
     def _broken_by_value(self, problem: Problem, file: str | None) -> Problem:
@@ -117,7 +118,7 @@ def render_environment(text: str, environ: Mapping[str, str], file: str | None =
     extra: list[tuple[int, int]] = []
     end = 0
     line = rendered_line = 1  # of the place where the next part begins
-    for match in _TEMPLATE.finditer(text):
+    for match in _TEMPLATE.finditer(text, 0, _last_end(text)):
         before = text[end : match.start()]
         line += before.count("\n")
         rendered_line += before.count("\n")
@@ -146,6 +147,11 @@ def render_environment(text: str, environ: Mapping[str, str], file: str | None =
         raise InvalidDocument(problems)
     parts.append(text[end:])
     return RenderedText("".join(parts), text, tuple(values), tuple(names), tuple(extra))
+
+
+def _last_end(text: str) -> int:
+    """Return where the last ``}}`` ends. Beyond it there is none to be looked for, time and again."""
+    return text.rfind("}}") + 2 if "}}" in text else 0
 
 
 def _reference_problem(name: str | None, environ: Mapping[str, str]) -> Problem | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -171,3 +172,13 @@ def test_every_line_of_substituted_text_maps_back_to_its_own(before: str, after:
     assert rendered.text == f"{before}{value}{after}#end"
     assert rendered.original_line(rendered.text.count("\n") + 1) == original.count("\n") + 1
     assert rendered.original_line(1) == 1
+
+
+def test_references_that_are_never_closed_do_not_take_the_square_of_time() -> None:
+    def seconds(count: int) -> float:
+        begun = time.process_time()
+        with pytest.raises(InvalidDocument, match="without its }}"):
+            render_environment("${{" * count, {})
+        return time.process_time() - begun
+
+    assert seconds(400_000) < 20 * max(seconds(100_000), 0.001)
