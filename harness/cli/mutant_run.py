@@ -45,14 +45,11 @@ def main() -> None:
         Order(order["profile"]),
     )
     try:
-        # While the first ones run, the rest is read.
-        futures = [
-            future
-            for files in (order["first"], order["then"])
-            for future in pool.submit_all(_scenarios(files, order["patience"]), in_order=True).values()
-        ]
-        for future in as_completed(futures):
-            _print(_verdict(future.result()))
+        # The rest waits until the first are done: mostly they settle it, and it is not even read.
+        for files in (order["first"], order["then"]):
+            futures = pool.submit_all(_scenarios(files, order["patience"]), in_order=True)
+            for future in as_completed(futures.values()):
+                _print(_verdict(future.result()))
         _print({"finished": True})
     except TargetUnavailableError as error:
         _print({"unavailable": str(error)})

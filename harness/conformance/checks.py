@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +39,7 @@ def judge(scenario: Scenario, seen: Observation, clock_tolerance: float = 0.0) -
     if "events" in expect or "count" in expect:
         failures.extend(_events(scenario, seen, clock_tolerance))
     failures.extend(_deliveries(scenario, seen))
+    failures.extend(_log(scenario, seen))
     failures.extend(_always(seen))
     return [failure if failure.rules else replace(failure, rules=scenario.rules) for failure in failures]
 
@@ -218,6 +220,10 @@ def _deliveries(scenario: Scenario, seen: Observation) -> Iterator[Failure]:
         differences = [*value_differences("connections", expect["connections"], used)]
         if differences:
             yield Failure((), "connections to the ingest endpoint", differences)
+    if "first_delivery" in expect and seen.deliveries:
+        differences = [*_delivery_differences(expect["first_delivery"], seen.deliveries[0], seen)]
+        if differences:
+            yield Failure((), "the first delivery is not as expected", differences)
     if "deliveries" not in expect:
         return
     wanted: Sequence[Mapping[str, Any]] = expect["deliveries"]
@@ -269,6 +275,16 @@ def _tolerant(bounds: Any) -> Any:
     if isinstance(bounds, Mapping) and "at_least" in bounds:
         return {**bounds, "at_least": round(bounds["at_least"] - TIMER_TOLERANCE, 6)}
     return bounds
+
+
+def _log(scenario: Scenario, seen: Observation) -> Iterator[Failure]:
+    for wanted in scenario.expect.get("log", ()):
+        pattern = re.compile(wanted["matches"], re.IGNORECASE)
+        count = sum(pattern.search(line) is not None for line in seen.log)
+        what = f"log lines like /{wanted['matches']}/"
+        differences = [*value_differences(what, wanted.get("times", {"at_least": 1}), count)]
+        if differences:
+            yield Failure((), "the gateway's log is not as expected", differences)
 
 
 def _always(seen: Observation) -> Iterator[Failure]:

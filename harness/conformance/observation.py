@@ -62,7 +62,10 @@ class Arrived:
 
 @dataclass(slots=True)
 class Observation:
-    """Everything seen while one scenario ran. ``refused`` is the gateway's message when it refused the state."""
+    """Everything seen while one scenario ran.
+
+    ``refused`` is the gateway's message when it refused the state, ``log`` what it wrote to its log.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Observation:
     dropped: Mapping[str, str] = field(default_factory=dict)
     started_at: float = 0.0
     trace: Mapping[str, Any] | None = None
+    log: Sequence[str] = ()
 
     def window(self, step: str) -> tuple[float, float] | None:
         """Return first start and last end of a step's requests, in seconds since the epoch."""

@@ -60,6 +60,10 @@ def skip_reason(scenario: Scenario, target: Target, profile: str) -> str | None:
     need = _NEEDS[scenario.kind]
     if need not in target.capabilities:
         return f"target {target.name} cannot run scenarios of kind {scenario.kind}"
+    if "restart" not in target.capabilities and any(step.restart is not None for step in scenario.steps):
+        return f"target {target.name} cannot be stopped and started again"
+    if "log" not in target.capabilities and "log" in scenario.expect:
+        return f"the log of target {target.name} cannot be read"
     return None
 
 
@@ -133,6 +137,8 @@ def _observe_proxy(scenario: Scenario, target: Target, endpoint: IngestEndpoint)
         target.settle(SETTLE_SECONDS)
         lanes.look()
         seen.deliveries = lanes.received()
+        if "log" in scenario.expect:
+            seen.log = target.log_lines()
     finally:
         lanes.close()
     return seen
@@ -151,6 +157,8 @@ def _drive(
                 return  # what comes after would only blur what is missing
         elif step.reconfigure is not None:
             target.apply(state_with(step.reconfigure))
+        elif step.restart is not None:
+            target.restart(step.restart)
         else:
             seen.answers.extend(send(step, target.proxy_url))
 

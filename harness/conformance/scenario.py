@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from harness.conformance.rules import PROFILES, catalogue
+from harness.targets.target import Stop
 from plugin_emulator.documents import (
     Document,
     InvalidDocument,
@@ -39,9 +40,9 @@ _KINDS: tuple[Literal["traffic", "exchanges", "simulate"], ...] = ("traffic", "e
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One entry of ``traffic``: a request (perhaps repeated), a wait, or a change of configuration.
+    """One entry of ``traffic``: a request (perhaps repeated), a wait, a change of configuration, or a restart.
 
-    ``pause`` is in seconds. ``headers`` keeps order and repetition.
+    ``pause`` and ``every`` are in seconds. ``headers`` keeps order and repetition.
     """
 
     id: str
@@ -53,9 +54,11 @@ class Step:
     repeat: int = 1
     concurrency: int = 1
     pause: float = 0.0
+    every: float = 0.0
     response: Mapping[str, Any] = field(default_factory=dict)
     wait_for: Mapping[str, int] | None = None
     reconfigure: tuple[Mapping[str, Any], ...] | None = None
+    restart: Stop | None = None
 
     @property
     def target(self) -> str:
@@ -206,6 +209,8 @@ def _step(entry: Mapping[str, Any], index: int) -> Step:
         response=entry.get("response", {}),
         wait_for=entry.get("wait_for"),
         reconfigure=None if plugins is None else tuple(plugins),
+        every=entry.get("every", 0.0),
+        restart=entry.get("restart"),
     )
 
 
@@ -236,7 +241,7 @@ def _schema_problem(error: ValidationError) -> Iterator[Problem]:
     elif schema == {"not": {}}:
         yield Problem(f"{at[-1]!r} does not go with this kind of scenario", at)
     elif error.validator == "oneOf" and "path" not in instance:
-        yield Problem("is neither a request (path), nor wait_for, nor reconfigure", at)
+        yield Problem("is neither a request (path), nor wait_for, reconfigure or restart", at)
     else:
         yield Problem(error.message, at)
 
@@ -261,19 +266,24 @@ def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         (("expect", "dropped", index), name, requests, "request")
         for index, name in enumerate(expect.get("dropped", ()))
     ]
-    for place in ("events", "deliveries"):
-        for index, entry in enumerate(expect.get(place, ())):
-            at: Pointer = ("expect", place, index)
-            references.append(((*at, "lane"), entry.get("lane", MAIN_LANE), lanes, "lane"))
-            if "of" in entry:
-                references.append(((*at, "of"), entry["of"], requests, "request"))
-            if "after_request" in entry:
-                references.append(((*at, "after_request", "of"), entry["after_request"]["of"], requests, "request"))
-            for key, value in {**entry, **entry.get("data", {})}.items():
-                if isinstance(value, dict) and "same_as" in value:
-                    references.append(((*at, key), value["same_as"].partition(".")[0], names, "expected event"))
-                if isinstance(value, dict) and "request.start" in value.get("between", ()) and "of" not in entry:
-                    yield Problem("needs `of`, the id of the request whose start and end are meant", (*at, key))
+    described: list[tuple[Pointer, Mapping[str, Any]]] = [
+        (("expect", place, index), entry)
+        for place in ("events", "deliveries")
+        for index, entry in enumerate(expect.get(place, ()))
+    ]
+    if "first_delivery" in expect:
+        described.append((("expect", "first_delivery"), expect["first_delivery"]))
+    for at, entry in described:
+        references.append(((*at, "lane"), entry.get("lane", MAIN_LANE), lanes, "lane"))
+        if "of" in entry:
+            references.append(((*at, "of"), entry["of"], requests, "request"))
+        if "after_request" in entry:
+            references.append(((*at, "after_request", "of"), entry["after_request"]["of"], requests, "request"))
+        for key, value in {**entry, **entry.get("data", {})}.items():
+            if isinstance(value, dict) and "same_as" in value:
+                references.append(((*at, key), value["same_as"].partition(".")[0], names, "expected event"))
+            if isinstance(value, dict) and "request.start" in value.get("between", ()) and "of" not in entry:
+                yield Problem("needs `of`, the id of the request whose start and end are meant", (*at, key))
     for index, plugin in enumerate(data.get("plugins", ())):
         references.append((("plugins", index, "lane"), plugin.get("lane", MAIN_LANE), lanes, "lane"))
     for pointer, name, known, what in references:

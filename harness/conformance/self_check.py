@@ -32,7 +32,7 @@ PATIENCE = 6.0
 #: Seconds after which a mutant that neither passes nor fails is given up.
 LONGEST_RUN = 240.0
 #: Gateways side by side for one mutant: scenarios over HTTP mostly wait.
-GATEWAYS = 4
+GATEWAYS = 3
 
 #: The cheapest kinds first, so that a kill comes early.
 _COST: Mapping[Kind, int] = {"simulate": 0, "exchanges": 1, "configuration": 2, "traffic": 3}

@@ -53,7 +53,12 @@ def _send_share(step: Step, proxy_url: str, count: int) -> list[Answer]:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=CLIENT_TIMEOUT)
     try:
-        return [_exchange(step, connection) for _ in range(count)]
+        answers: list[Answer] = []
+        for number in range(count):
+            if number and step.every:
+                time.sleep(step.every)
+            answers.append(_exchange(step, connection))
+        return answers
     finally:
         connection.close()
 

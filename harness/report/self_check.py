@@ -129,8 +129,8 @@ def markdown(results: Sequence[MutantResult], rows: Sequence[CheckRow]) -> str:
         "",
         "## Scenarios",
         "",
-        "How many mutants each scenario kills, and which of them it alone does. A scenario that kills none that no other",
-        "kills still says something about a gateway; the suite's strength only does not rest on it.",
+        "How many mutants each scenario kills, and which of them it alone does. A scenario that kills none that no",
+        "other kills still says something about a gateway; the suite's strength only does not rest on it.",
         "",
         "| scenario | kills | alone |",
         "|---|---:|---|",
@@ -145,9 +145,9 @@ _INTRODUCTION = """\
 # Who tests the tests
 
 A conformance suite that finds nothing may be a suite that sees nothing. So the emulator is broken on purpose, one
-defect at a time, and the suite is run against each broken variant: a **mutant**. One is *killed* when a scenario fails
-and blames one of the rules the defect breaks; a *survivor* is a hole in the suite; one that does not even start is
-*broken* and proves nothing.
+defect at a time, and the suite is run against each broken variant: a **mutant**. One is *killed* when a scenario
+fails and blames one of the rules the defect breaks; a *survivor* is a hole in the suite; one that does not even start
+is *broken* and proves nothing.
 
 ```
 kong-metering conformance --self-check                  # as in CI: stops at the first kill of each mutant

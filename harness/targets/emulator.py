@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from harness.targets.process import VerbProcess
-from harness.targets.target import Capability, ConfigurationRefusedError, TargetUnavailableError
+from harness.targets.target import Capability, ConfigurationRefusedError, Stop, TargetUnavailableError
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.metering_and_billing.config import load_config
 from plugin_emulator.metering_and_billing.pipeline import Pipeline
@@ -27,6 +28,12 @@ from plugin_emulator.runtime.simulation import simulate_schedule
 #: Seconds the gateway's Admin API may take to answer.
 ADMIN_TIMEOUT = 30.0
 _SETTLE_POLL = 0.02
+
+_SIGNALS: Mapping[Stop, signal.Signals] = {
+    "graceful": signal.SIGQUIT,
+    "fast": signal.SIGTERM,
+    "kill": signal.SIGKILL,
+}
 
 #: msgspec builds what it knows of a type on first use, and two threads at once make it crash.
 _IN_PROCESS = threading.Lock()
@@ -70,7 +77,7 @@ class EmulatorTarget:
     name = "emulator"
     genuine = False
     clock_tolerance = 0.0
-    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges"})
+    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges", "restart", "log"})
 
     def __init__(self, profile: str) -> None:
         self.version = profile.removeprefix("kong-")
@@ -78,6 +85,10 @@ class EmulatorTarget:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._proxy = self._admin = ""
         self._plugins: frozenset[str] = frozenset()
+        self._state: Mapping[str, Any] = {}
+        # What an ended process has logged since the state was applied, and where in the present one's log that was.
+        self._logged: list[str] = []
+        self._log_mark = 0
 
     @property
     def proxy_url(self) -> str:
@@ -87,6 +98,10 @@ class EmulatorTarget:
     def start(self) -> None:
         """Start the gateway on free ports. Raises TargetUnavailableError."""
         self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
+        self._start_process()
+
+    def _start_process(self) -> None:
+        assert self._directory is not None
         config = Path(self._directory.name) / "kong.yml"
         config.write_text(_EMPTY_STATE, encoding="utf-8")
         options = ["--echo-upstream", "--admin-port", "0", "--proxy-port", "0", "--json", "--config", str(config)]
@@ -107,6 +122,24 @@ class EmulatorTarget:
 
     def apply(self, state: Mapping[str, Any]) -> None:
         """Load ``state`` through the Admin API. Raises ConfigurationRefusedError, TargetUnavailableError."""
+        mark = self._process.error_bytes if self._process is not None else 0
+        self._load(state)
+        self._state, self._logged, self._log_mark = state, [], mark
+
+    def restart(self, how: Stop) -> None:
+        """Stop the gateway process by the signal Kong's master takes, and start another with the same state."""
+        assert self._process is not None
+        self._process.end(_SIGNALS[how])
+        self._logged += self._process.error_lines(self._log_mark)
+        self._log_mark = 0
+        self._start_process()
+        self._load(self._state)
+
+    def log_lines(self) -> list[str]:
+        """Return what the gateway has logged since the last ``apply``."""
+        return self._logged + (self._process.error_lines(self._log_mark) if self._process is not None else [])
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         status, text = self._ask("POST", "/config", json.dumps(state).encode())
         if status == 400:
             raise ConfigurationRefusedError(text)

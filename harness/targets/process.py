@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,8 @@ from harness.targets.target import TargetUnavailableError
 #: Seconds a verb may take to come up on a busy machine.
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+#: Seconds a child may take to finish its work when it is asked to, before it is killed.
+FINISH_TIMEOUT = 20.0
 _TAIL_BYTES = 2000
 
 
@@ -69,6 +73,30 @@ class VerbProcess:
             self._process.kill()
             self._process.wait()
 
+    def end(self, by: signal.Signals) -> None:
+        """Send a signal and wait for the child's end; one that does not end is killed."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(by)
+        try:
+            self._process.wait(FINISH_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def error_bytes(self) -> int:
+        """How much the child has written to standard error so far."""
+        return 0 if self._errors is None else os.fstat(self._errors.fileno()).st_size
+
+    def error_lines(self, after: int = 0) -> list[str]:
+        """Return the complete lines the child has written to standard error but the first ``after`` bytes."""
+        if self._errors is None:
+            return []
+        # Not by seeking: the child writes at the position that its copy of the descriptor shares with ours.
+        data = os.pread(self._errors.fileno(), max(0, self.error_bytes - after), after)
+        return data.decode("utf-8", "replace").splitlines()
+
     def _read(self, process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
         """Hand over the first line and read the rest away, so that the child never blocks on a full pipe."""
         assert process.stdout is not None
@@ -80,8 +108,6 @@ class VerbProcess:
     def _last_words(self) -> str:
         if self._errors is None:
             return "no output"
-        self._errors.flush()
-        self._errors.seek(0, 2)
-        self._errors.seek(max(0, self._errors.tell() - _TAIL_BYTES))
-        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
+        tail = self.error_lines(max(0, self.error_bytes - _TAIL_BYTES))
+        lines = [line.strip() for line in tail if line.strip()]
         return lines[-1] if lines else "no output"

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-Capability = Literal["proxy", "simulate", "exchanges"]
+Capability = Literal["proxy", "simulate", "exchanges", "restart", "log"]
+
+#: How a gateway is stopped: it finishes its work (``kong quit``, SIGQUIT), it stops at once but by itself
+#: (``kong stop``, SIGTERM), or it is killed (SIGKILL, a crash).
+Stop = Literal["graceful", "fast", "kill"]
 
 
 class ConfigurationRefusedError(RuntimeError):
@@ -21,7 +25,8 @@ class Target(Protocol):
 
     ``genuine`` tells a real gateway, for which nothing is settled that no document settles, from the emulator.
     ``clock_tolerance`` is how far its clock may be from ours, in seconds. ``capabilities`` say which kinds of
-    scenario it can run; ``simulate`` and ``pipeline_events`` are called only where the capability is there.
+    scenario it can run; ``simulate``, ``pipeline_events``, ``restart`` and ``log_lines`` are called only where the
+    capability is there.
     """
 
     @property
@@ -61,6 +66,17 @@ class Target(Protocol):
 
     def settle(self, seconds: float) -> None:
         """Return when no metering work is left or ``seconds`` have passed, whichever is first."""
+        ...
+
+    def restart(self, how: Stop) -> None:
+        """Stop the gateway that way, wait for its end, and start it anew with the configuration applied last.
+
+        Its URLs may be others afterwards. Raises TargetUnavailableError.
+        """
+        ...
+
+    def log_lines(self) -> list[str]:
+        """Return the lines the gateway has logged since the last ``apply``, restarts included."""
         ...
 
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
