@@ -24,7 +24,7 @@ def not_attached(linted: LintedPlugin) -> Iterator[Remark]:
         yield Remark(
             "is not global, and nothing in the file names it: it meters nothing",
             "label a KongClusterPlugin global: 'true' for all traffic; otherwise name it in the annotation"
-            " konghq.com/plugins of a Service, Ingress, HTTPRoute or KongConsumer",
+            " konghq.com/plugins of a Service, Ingress, HTTPRoute or KongConsumer, here or by kubectl annotate",
             (),
         )
 

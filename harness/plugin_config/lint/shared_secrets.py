@@ -103,7 +103,7 @@ def not_looked_up(linted: LintedPlugin) -> Iterator[Remark]:
         if is_vault_reference(text) and field not in linted.kind.referenceable:
             yield Remark(
                 f"{_name(field)} is not referenceable: the vault reference is taken literally",
-                f"write the value itself, or a variable of the tool ({_referenceable(linted.kind)})",
+                f"write the value itself, or a variable of the tool; {_referenceable(linted.kind)}",
                 ("config", *field),
             )
 
@@ -140,7 +140,7 @@ def _needed(reference: re.Match[str]) -> str:
 
 def _referenceable(kind: PluginKind) -> str:
     names = ", ".join(sorted(map(_name, kind.referenceable)))
-    return f"referenceable: {names}" if names else "this plugin has no referenceable field"
+    return f"referenceable are {names}" if names else "this plugin has no referenceable field"
 
 
 def _name(field: Pointer) -> str:

@@ -77,7 +77,9 @@ def one_post_per_event(linted: LintedPlugin) -> Iterator[Remark]:
     queue = _queue(linted)
     if queue is None or queue.batch != 1 or not queue.waits:
         return
-    yield from _capacity(linted, queue, 1, "max_batch_size", f"set max_batch_size, e.g. {_WANTED_BATCH}")
+    yield from _capacity(
+        linted, queue, 1, "max_batch_size", f"set max_batch_size, e.g. {_WANTED_BATCH}; config size works it out"
+    )
 
 
 @rule(

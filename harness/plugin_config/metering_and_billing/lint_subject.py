@@ -54,7 +54,7 @@ def field_without_effect(linted: LintedPlugin) -> Iterator[Remark]:
         return
     at = _at("subject", "field")
     if source == "consumer" and field not in _CONSUMER_FIELDS:
-        given = "" if linted.text(*_SOURCE) else " (look_up_value_in is not given, so it is consumer)"
+        given = "" if linted.text(*_SOURCE) else ", and look_up_value_in is consumer unless given"
         fix = f"for a header write look_up_value_in: header; a Consumer has {', '.join(_CONSUMER_FIELDS)}"
         yield Remark(f"a Consumer has no such field{given}", fix, at)
     elif source == "application" and "-" in field:
