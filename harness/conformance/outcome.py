@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.conformance.deliveries import Deliveries
 from harness.conformance.matching import Difference
 from harness.conformance.rules import Rule
 
@@ -43,13 +44,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run begins: against what, judged by which profile, over which rules and how many scenarios."""
+    """The run begins: against what, judged by which profile, over which rules and how many scenarios.
+
+    ``strict`` is whether what would be a finding is judged a failure.
+    """
 
     target: str
     profile: str
     version: str
     rules: Sequence[Rule]
     scenarios: int
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class ScenarioFinished:
     """One scenario's verdict with evidence.
 
     ``seconds`` is its duration. ``requests`` are the requests as a client would type them, credentials hidden, by
-    step; ``timeline`` one line per delivery. ``reproduce`` is the command that runs just this scenario.
+    step; ``timeline`` one line per delivery, and ``deliveries`` the same as data (None: nothing was queued).
+    ``reproduce`` is the command that runs just this scenario.
     """
 
     id: str
@@ -72,6 +78,7 @@ class ScenarioFinished:
     requests: Mapping[str, str] = field(default_factory=dict)
     timeline: Sequence[str] = ()
     reproduce: str = ""
+    deliveries: Deliveries | None = None
 
 
 @dataclass(frozen=True, slots=True)

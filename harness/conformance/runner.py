@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.conformance import checks, traces
+from harness.conformance.deliveries import Deliveries, of_observation, of_trace
 from harness.conformance.ingest_lane import IngestEndpoint, Lanes
 from harness.conformance.observation import Answer, Delivery, Observation
 from harness.conformance.outcome import Failure, ScenarioFinished, Verdict
@@ -79,15 +80,18 @@ def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, ord
         return _finished(scenario, order, Verdict.ERROR, begun, str(error))
     except Exception as error:  # whatever went wrong, the other scenarios still run
         return _finished(scenario, order, Verdict.ERROR, begun, f"{type(error).__name__}: {error}")
+    lines: Sequence[str] = ()
+    deliveries: Deliveries | None = None
     if seen.trace is not None:
         failures = traces.judge_trace(scenario, seen.trace)
-        lines = traces.timeline(seen.trace)
+        lines, deliveries = traces.timeline(seen.trace), of_trace(scenario.schedule or {}, seen.trace)
     else:
         failures = checks.judge(scenario, seen, target.clock_tolerance)
-        over_http = scenario.kind == "traffic"
-        lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries] if over_http else []
+        if scenario.kind == "traffic":
+            lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries]
+            deliveries = of_observation(scenario, seen)
     verdict = _verdict(failures, target)
-    return _finished(scenario, order, verdict, begun, failures=failures, timeline=lines)
+    return _finished(scenario, order, verdict, begun, failures=failures, timeline=lines, deliveries=deliveries)
 
 
 def observe(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None) -> Observation:
@@ -196,6 +200,7 @@ def _finished(
     reason: str = "",
     failures: Sequence[Failure] = (),
     timeline: Sequence[str] = (),
+    deliveries: Deliveries | None = None,
 ) -> ScenarioFinished:
     requests: dict[str, Any] = {step.id: as_curl(step) for step in scenario.steps if step.path is not None}
     return ScenarioFinished(
@@ -211,4 +216,5 @@ def _finished(
         requests=requests,
         timeline=timeline,
         reproduce=order.command(scenario),
+        deliveries=deliveries,
     )
