@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,12 @@ class ConformancePlugin:
         target: str,
         profile: str,
         version: str,
+        strict: bool = False,
     ) -> None:
         self.wanted = wanted
         self._open_pool = open_pool
         self._reports = reports
-        self._rules, self._target, self._profile, self._version = rules, target, profile, version
+        self._started = RunStarted(target, profile, version, rules, 0, strict)
         self._pool: Pool | None = None
         self._futures: dict[str, Future[ScenarioFinished]] = {}
         self._begun = time.perf_counter()
@@ -106,7 +108,7 @@ class ConformancePlugin:
         """Start all scenarios before the first is waited for."""
         scenarios = [item.scenario for item in session.items if isinstance(item, ScenarioItem)]
         self._begun = time.perf_counter()
-        self._tell(RunStarted(self._target, self._profile, self._version, self._rules, len(scenarios)))
+        self._tell(replace(self._started, scenarios=len(scenarios)))
         if scenarios:
             self._pool = self._open_pool()
             self._futures = self._pool.submit_all(scenarios)
