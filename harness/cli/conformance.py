@@ -58,6 +58,9 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
     show_default=True,
     help="Where conformance.json and junit.xml go.",
 )
+@click.option(
+    "--strict", is_flag=True, help="Findings (breaks of rules that nothing public settles) fail the run too."
+)
 @click.option("--self-check", is_flag=True, help="Run the suite against broken variants of the emulator instead.")
 @click.option("--mutant", "mutants", multiple=True, metavar="ID", help="With --self-check: only this; repeatable.")
 @click.option("--matrix", is_flag=True, help="With --self-check: run everything, and show what each scenario finds.")
@@ -76,6 +79,7 @@ def command(
     json_file: str | None,
     junit_file: str | None,
     report_dir: Path,
+    strict: bool,
     self_check: bool,
     mutants: tuple[str, ...],
     matrix: bool,
@@ -139,7 +143,7 @@ def command(
     # With the report on standard output, the table goes where it does not disturb.
     console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
     terminal = TerminalReport(console, shown)
-    order = Order(profile, target, shipped)
+    order = Order(profile, target, shipped, strict)
     plugin = ConformancePlugin(
         open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers or DEFAULT_WORKERS, order),
         reports=(tally, json_report, junit_report, terminal),
@@ -148,6 +152,7 @@ def command(
         target=target,
         profile=profile,
         version=importlib.metadata.version("kong-metering-harness"),
+        strict=strict,
     )
     code = _run_pytest([Path(scenario.file) for scenario in run], plugin)
     if plugin.aborted is not None:

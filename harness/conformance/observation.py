@@ -14,7 +14,7 @@ class Answer:
     """One request of the traffic with the client's view of its answer.
 
     Times are in seconds since the epoch, ``seconds`` by a clock that never steps. ``status`` is None when there was
-    no answer; ``error`` then says why.
+    no answer; ``error`` then says why. ``refused`` is whether nothing listened there.
     """
 
     step: str
@@ -25,6 +25,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     error: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class ScenarioFinished:
 
     ``seconds`` is its duration. ``requests`` are the requests as a client would type them, credentials hidden, by
     step; ``timeline`` one line per delivery, and ``deliveries`` the same as data (None: nothing was queued).
-    ``reproduce`` is the command that runs just this scenario.
+    ``reproduce`` is the command that runs just this scenario; ``unreachable`` says that
+    the target did not answer at all.
     """
 
     id: str
@@ -78,6 +79,7 @@ class ScenarioFinished:
     requests: Mapping[str, str] = field(default_factory=dict)
     timeline: Sequence[str] = ()
     reproduce: str = ""
+    unreachable: bool = False
     deliveries: Deliveries | None = None
 
 

@@ -17,6 +17,10 @@ TargetFactory = Callable[[], Target]
 EndpointFactory = Callable[[], "StartedEndpoint"]
 
 
+#: After so many scenarios that a target did not answer, and none that it did, there is nothing to be tested.
+DEAD_AFTER = 3
+
+
 class StartedEndpoint:
     """An ingest endpoint that is up, and how to end it."""
 
@@ -43,6 +47,8 @@ class Pool:
         self._endpoint: StartedEndpoint | None = None
         self._lock = threading.Lock()
         self._unavailable: str | None = None
+        self._answered = False
+        self._unanswered = 0
         # Never started: runs what needs no gateway.
         self._unstarted = make_target()
 
@@ -87,10 +93,18 @@ class Pool:
         except TargetUnavailableError as error:
             self._unavailable = str(error)
             raise
-        try:
-            return run(scenario, target, endpoint, self._order)
-        finally:
+        finished = run(scenario, target, endpoint, self._order)
+        if not finished.unreachable:
             self._idle.put(target)
+            self._answered = True
+            return finished
+        target.stop()  # the next scenario gets another one
+        with self._lock:
+            self._unanswered += 1
+            if not self._answered and self._unanswered >= DEAD_AFTER:
+                self._unavailable = finished.reason
+                raise TargetUnavailableError(finished.reason)
+        return finished
 
     def _shared_endpoint(self) -> IngestEndpoint:
         with self._lock:

@@ -6,7 +6,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,15 @@ SETTLE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How the run was asked for, so that one scenario of it can be asked for again."""
+    """How the run was asked for, so that one scenario of it can be asked for again.
+
+    ``strict`` makes a failure of what would be a finding.
+    """
 
     profile: str = DEFAULT_PROFILE
     target: str = "emulator"
     shipped: Path | None = None
+    strict: bool = False
 
     def command(self, scenario: Scenario) -> str:
         """Return the command that runs just ``scenario``."""
@@ -48,6 +52,8 @@ class Order:
             words += ["--target", self.target]
         if self.profile != DEFAULT_PROFILE:
             words += ["--profile", self.profile]
+        if self.strict:
+            words += ["--strict"]
         path = Path(scenario.file)
         if self.shipped is not None and path.is_relative_to(self.shipped):
             return shlex.join([*words, "--scenario", scenario.id])
@@ -77,7 +83,7 @@ def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, ord
     try:
         seen = observe(scenario, target, endpoint)
     except TargetUnavailableError as error:
-        return _finished(scenario, order, Verdict.ERROR, begun, str(error))
+        return replace(_finished(scenario, order, Verdict.ERROR, begun, str(error)), unreachable=True)
     except Exception as error:  # whatever went wrong, the other scenarios still run
         return _finished(scenario, order, Verdict.ERROR, begun, f"{type(error).__name__}: {error}")
     lines: Sequence[str] = ()
@@ -90,7 +96,7 @@ def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, ord
         if scenario.kind == "traffic":
             lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries]
             deliveries = of_observation(scenario, seen)
-    verdict = _verdict(failures, target)
+    verdict = _verdict(failures, target, order.strict)
     return _finished(scenario, order, verdict, begun, failures=failures, timeline=lines, deliveries=deliveries)
 
 
@@ -164,7 +170,10 @@ def _drive(
         elif step.restart is not None:
             target.restart(step.restart)
         else:
-            seen.answers.extend(send(step, target.proxy_url))
+            answers = send(step, target.proxy_url)
+            if all(answer.refused for answer in answers):
+                raise TargetUnavailableError(f"nothing listens at the gateway's proxy {target.proxy_url}")
+            seen.answers.extend(answers)
 
 
 def _without_tokens(text: str, access: Mapping[str, LaneAccess]) -> str:
@@ -173,13 +182,13 @@ def _without_tokens(text: str, access: Mapping[str, LaneAccess]) -> str:
     return text
 
 
-def _verdict(failures: Sequence[Failure], target: Target) -> Verdict:
+def _verdict(failures: Sequence[Failure], target: Target, strict: bool) -> Verdict:
     """A real gateway that breaks only unsettled rules gives a finding; the emulator must keep those too."""
     if not failures:
         return Verdict.PASS
     broken = {rule for failure in failures for rule in failure.rules}
     unsettled = all(rule in catalogue() and catalogue()[rule].unsettled for rule in broken)
-    return Verdict.FINDING if target.genuine and unsettled else Verdict.FAIL
+    return Verdict.FINDING if target.genuine and unsettled and not strict else Verdict.FAIL
 
 
 def _line(delivery: Delivery, since: float) -> str:

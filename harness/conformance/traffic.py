@@ -73,7 +73,8 @@ def _exchange(step: Step, connection: http.client.HTTPConnection) -> Answer:
         connection.close()
         seconds = time.perf_counter() - begun
         text = f"{type(error).__name__}: {error}"
-        return Answer(step.id, started_at, started_at + seconds, seconds, None, error=text)
+        refused = isinstance(error, ConnectionRefusedError)
+        return Answer(step.id, started_at, started_at + seconds, seconds, None, error=text, refused=refused)
     seconds = time.perf_counter() - begun
     headers = {name.lower(): value for name, value in response.getheaders()}
     text = body.decode("utf-8", "replace")

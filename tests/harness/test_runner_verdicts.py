@@ -15,6 +15,7 @@ import pytest
 
 from harness.conformance.observation import Delivery
 from harness.conformance.outcome import ScenarioFinished, Verdict
+from harness.conformance.pool import DEAD_AFTER, Pool, StartedEndpoint
 from harness.conformance.runner import Order, run
 from harness.conformance.scenario import Scenario, parse_scenario
 from harness.targets.target import Capability, ConfigurationRefusedError, TargetUnavailableError
@@ -317,3 +318,99 @@ def test_each_run_gives_the_gateway_its_own_token_and_plugin_ids(attempt: Try) -
     assert len(first["config"]["api_token"]) >= 32
     assert first["id"] != second["id"]
     assert first["config"]["ingest_endpoint"].startswith("http://ingest.test/lane/tenant-")
+
+
+class DeadGateway(FakeGateway):
+    """A gateway that takes a configuration and then is not there."""
+
+    def __init__(self) -> None:
+        super().__init__(well_behaved)
+        super().stop()
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_gateway_that_nothing_listens_at_is_an_error_at_once_and_ends_the_run_after_a_few_scenarios() -> None:
+    begun = time.monotonic()
+    text = TEXT.replace("within: 0.5", "within: 30")
+    scenarios = [parse_scenario(text.replace("id: tenant\n", f"id: tenant-{number}\n")) for number in range(20)]
+    with Pool(DeadGateway, lambda: StartedEndpoint(Endpoint(), lambda: None), 2, Order()) as pool:
+        futures = [*pool.submit_all(scenarios, in_order=True).values()]
+        reasons = [str(future.exception() or future.result().reason) for future in futures]
+        unavailable = [future for future in futures if isinstance(future.exception(), TargetUnavailableError)]
+    assert all("nothing listens at the gateway's proxy http://127.0.0.1:" in reason for reason in reasons)
+    assert len(unavailable) == len(scenarios) - (DEAD_AFTER - 1)
+    assert time.monotonic() - begun < 20
+
+
+def test_a_strict_run_makes_a_failure_of_a_finding() -> None:
+    def no_path(endpoint: Endpoint, tenant: str | None) -> None:
+        if tenant:
+            endpoint.take(event_of(tenant, time="yesterday"))
+
+    text = TEXT.replace("rules: [SUB-2, DRP-1]", "rules: [EVT-4]")
+    for strict, verdict in ((False, Verdict.FINDING), (True, Verdict.FAIL)):
+        gateway = FakeGateway(no_path, genuine=True)
+        finished = run(parse_scenario(text), gateway, gateway.endpoint, Order(strict=strict))
+        gateway.stop()
+        assert finished.verdict is verdict
+        assert ("--strict" in finished.reproduce) == strict
+
+
+def test_what_a_target_cannot_do_is_skipped_with_the_reason(attempt: Try) -> None:
+    restart = TEXT.replace("traffic:\n", "traffic:\n  - restart: graceful\n")
+    log = TEXT.replace("expect:\n", "expect:\n  log: [{matches: warning}]\n")
+    for text, reason in (
+        (restart, "cannot be stopped and started again"),
+        (log, "log of target fake cannot be read"),
+    ):
+        finished = attempt(text=text)
+        assert finished.verdict is Verdict.SKIP
+        assert reason in finished.reason
+
+
+class LoggingGateway(FakeGateway):
+    """A gateway that can be restarted and logs that it was."""
+
+    capabilities: frozenset[Capability] = frozenset({"proxy", "restart", "log"})
+
+    def __init__(self) -> None:
+        super().__init__(well_behaved)
+        self.restarts: list[str] = []
+
+    def restart(self, how: str) -> None:
+        self.restarts.append(how)
+
+    def log_lines(self) -> list[str]:
+        return [f"[notice] stopped: {how}" for how in self.restarts]
+
+
+@pytest.mark.parametrize(("times", "verdict"), [("1", Verdict.PASS), ("{at_least: 2}", Verdict.FAIL)])
+def test_a_restart_is_asked_of_the_target_and_log_lines_are_counted(times: str, verdict: Verdict) -> None:
+    text = TEXT.replace("expect:\n", f"expect:\n  log: [{{matches: 'STOPPED: fast', times: {times}}}]\n")
+    text = text.replace("traffic:\n", "traffic:\n  - restart: fast\n")
+    gateway = LoggingGateway()
+    finished = run(parse_scenario(text), gateway, gateway.endpoint, Order())
+    gateway.stop()
+    assert gateway.restarts == ["fast"]
+    assert finished.verdict is verdict
+    if verdict is Verdict.FAIL:
+        assert "log is not as expected" in messages(finished)
+
+
+def test_the_first_delivery_can_be_held_to_a_time_whatever_follows(attempt: Try) -> None:
+    for bound, verdict in (("at_most: 5", Verdict.PASS), ("at_least: 5", Verdict.FAIL)):
+        first = f"first_delivery: {{after_request: {{of: acme, {bound}}}}}"
+        finished = attempt(text=TEXT.replace("  deliveries: [{entries: 1}, {entries: 1}]", f"  {first}"))
+        assert finished.verdict is verdict
+        if verdict is Verdict.FAIL:
+            assert "the first delivery is not as expected" in messages(finished)
+
+
+def test_requests_of_a_step_can_be_spread_over_time(attempt: Try) -> None:
+    text = TEXT.replace("headers: {x-tenant-id: globex}", "headers: {x-tenant-id: globex}, repeat: 3, every: 0.1")
+    text = text.replace("{of: globex, subject: globex,", "{of: globex, times: 3, subject: globex,")
+    finished = attempt(text=text.replace("  deliveries: [{entries: 1}, {entries: 1}]\n", ""))
+    assert finished.verdict is Verdict.PASS, messages(finished)
+    assert finished.seconds >= 0.2
