@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: conformance test check bench wheel clean
+.PHONY: conformance test check bench docs wheel clean
 
 conformance: $(STAMP)
 	$(BIN)/kong-metering conformance
@@ -21,6 +21,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m loadtests.benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python -m harness.plugin_config.handbook docs/config.md
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

@@ -64,6 +64,20 @@ def test_the_simulation_gives_the_figures_the_readme_shows() -> None:
     assert result.stdout.strip() in README
 
 
+def test_the_render_command_prints_what_the_readme_shows() -> None:
+    result = shell(readme_command("kong-metering config render"))
+    assert result.returncode == 0, result.stderr
+    assert f"```yaml\n{result.stdout}```" in README
+
+
+@pytest.mark.parametrize(("verb", "code"), [("validate", 0), ("lint", 0), ("convert", 0), ("size", 1)])
+def test_the_other_config_commands_run(verb: str, code: int) -> None:
+    """The sizing advisor ends with 1: the default settings do lose events at that rate."""
+    result = shell(readme_command(f"kong-metering config {verb}"))
+    assert result.returncode == code, result.stdout + result.stderr
+    assert result.stdout
+
+
 TUTORIAL = r"""
 kong-metering ingest --capture "$1/ingest.jsonl" --port 0 --json > "$1/ingest.out" & INGEST=$!
 wait_for() { for _ in {1..400}; do "$@" && return; sleep 0.05; done; return 1; }

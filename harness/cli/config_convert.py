@@ -27,8 +27,9 @@ from .render_options import render_options, write
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--gateway", type=click.Choice(GATEWAY_VERSIONS), default=NEWEST_GATEWAY, help="Gateway version.")
 @click.option("--scope", "scopes", multiple=True, metavar="KIND=NAME", help="In place of the scope in the file.")
+@click.option("--keep-ids", is_flag=True, help="Keep the ids of plugins; without it the new ones get their own.")
 @render_options
-def command(file: Path, gateway: str, scopes: tuple[str, ...], **deployment: Any) -> int:
+def command(file: Path, gateway: str, scopes: tuple[str, ...], keep_ids: bool, **deployment: Any) -> int:
     """Convert ``file``; a token that stands in it becomes a variable, unless literals are allowed."""
     config_file = read_config_file(file)
     found = validate(config_file, gateway)
@@ -37,6 +38,8 @@ def command(file: Path, gateway: str, scopes: tuple[str, ...], **deployment: Any
         click.echo("\n".join(problems), err=True)
         return EXIT_WRONG
     entities = _entities(config_file, found, scopes)
+    if not keep_ids:
+        entities = [_without_id(entity, each) for entity, each in zip(entities, found, strict=True)]
     _tell_of_others(config_file, found)
     if not deployment["allow_literal_secrets"]:
         entities = _without_literals(entities, found)
@@ -63,10 +66,18 @@ def _entities(file: ConfigFile, found: Sequence[Validated], scopes: tuple[str, .
     return entities
 
 
+def _without_id(entity: PluginEntity, found: Validated) -> PluginEntity:
+    if entity.id is None:
+        return entity
+    problem = Problem("is left out: the plugin gets an id of its own", ("id",), "--keep-ids keeps it")
+    click.echo(f"kong-metering: {found.plugin.located(problem)}", err=True)
+    return replace(entity, id=None)
+
+
 def _tell_of_others(file: ConfigFile, found: Sequence[Validated]) -> None:
     others = len(file.plugins) - len(found)
     if others:
-        what = "1 other plugin, which does not meter, is" if others == 1 else f"{others} plugins that do not meter are"
+        what = "1 other plugin, which does not meter, is" if others == 1 else f"{others} others, which do not meter, are"
         click.echo(f"kong-metering: {file.file}: {what} left out", err=True)
 
 
