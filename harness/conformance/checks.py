@@ -131,10 +131,19 @@ def _events(scenario: Scenario, seen: Observation, clock_tolerance: float) -> It
         for event, pair in zip(wanted, pairs, strict=True)
         if "name" in event and pair is not None
     }
+
+    def missing(index: int) -> Failure:
+        event = wanted[index]
+        if not arrived:
+            return Failure((), "an event is missing", expected=event, step=event.get("of"))
+        nearest = min(arrived, key=lambda one: len(compare(index, one, named)))
+        text = "an event is missing; the nearest that arrived is counted for another"
+        return Failure((), text, compare(index, nearest, named), event, nearest.event, step=event.get("of"))
+
     nearest_free = [index for index in range(len(arrived)) if index not in pairs]
     for index, (event, pair) in enumerate(zip(wanted, pairs, strict=True)):
         if pair is None:
-            yield Failure((), "an event is missing", expected=event, step=event.get("of"))
+            yield missing(index)
             continue
         differences = compare(index, arrived[pair], named)
         if differences:

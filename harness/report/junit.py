@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 from harness.conformance.outcome import Event, ScenarioFinished, Tally, Verdict
+from harness.report.evidence import lines
 
 #: What XML 1.0 cannot hold, even escaped.
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,14 +42,14 @@ class JunitReport:
             root, "testsuite", {"name": name, "hostname": "localhost", "timestamp": stamp, **counts}
         )
         for scenario in tally.scenarios:
-            _case(suite, scenario)
+            _case(suite, scenario, tally)
         if tally.finished.aborted:
             ElementTree.SubElement(suite, "system-err").text = _xml(tally.finished.aborted)
         ElementTree.indent(root)
         return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(suite: ElementTree.Element, scenario: ScenarioFinished) -> None:
+def _case(suite: ElementTree.Element, scenario: ScenarioFinished, tally: Tally) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
@@ -65,13 +66,8 @@ def _case(suite: ElementTree.Element, scenario: ScenarioFinished) -> None:
     prefix = "finding: " if scenario.verdict is Verdict.FINDING else ""
     tag = tags.get(scenario.verdict, "skipped")
     element = ElementTree.SubElement(case, tag, {"message": _xml(prefix + messages)})
-    lines = [
-        f"{', '.join(failure.rules)}: {failure.message}"
-        + "".join(f"\n  {one.field}: expected {one.expected}, received {one.received}" for one in failure.differences)
-        for failure in scenario.failures
-    ]
-    if lines:
-        element.text = _xml("\n".join([*lines, f"reproduce: {scenario.reproduce}"]))
+    if scenario.failures:
+        element.text = _xml("\n".join(lines(scenario, tally)))
 
 
 def _xml(text: str) -> str:

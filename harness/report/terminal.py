@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.conformance.outcome import Event, Failure, RunFinished, ScenarioFinished, Tally, Verdict
+from harness.conformance.outcome import Event, RunFinished, ScenarioFinished, Tally, Verdict
+from harness.report.evidence import GROUPS, SHOWN, lines, visible
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -20,22 +17,6 @@ _STYLES = {
     Verdict.FINDING: "yellow",
     Verdict.SKIP: "dim",
     Verdict.NOT_COVERED: "dim yellow",
-}
-
-_GROUPS = {
-    "CFG": "Configuration",
-    "SUB": "Subject",
-    "DRP": "Drop",
-    "EVT": "Event",
-    "ATR": "Attributes",
-    "FLT": "Which traffic",
-    "CND": "Conditions",
-    "BAT": "Batching",
-    "RET": "Retrying",
-    "CAP": "Capacity",
-    "BRK": "Circuit breaker",
-    "DLV": "Delivery",
-    "LIF": "Life cycle",
 }
 
 
@@ -57,7 +38,7 @@ class TerminalReport:
         tally, console = self._tally, self._console
         console.print(self._table())
         for scenario in tally.scenarios:
-            if scenario.verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.FINDING):
+            if scenario.verdict in SHOWN:
                 self._print_scenario(scenario)
         for scenario in tally.scenarios:
             if scenario.verdict is Verdict.SKIP:
@@ -91,7 +72,7 @@ class TerminalReport:
             if rule.group != group:
                 group = rule.group
                 table.add_section()
-                table.add_row(group, "", "", Text(_GROUPS.get(group, group), style="bold"))
+                table.add_row(group, "", "", Text(GROUPS.get(group, group), style="bold"))
             verdict = self._tally.verdict(rule.id)
             scenarios = self._tally.of_rule(rule.id)
             mark = " (" + ", ".join(rule.provenance) + ")" if rule.unsettled else ""
@@ -106,44 +87,7 @@ class TerminalReport:
     def _print_scenario(self, scenario: ScenarioFinished) -> None:
         out = self._console
         out.print()
-        heading = f"{scenario.verdict.value.upper()}  {scenario.id}: {scenario.title}"
+        heading = f"{scenario.verdict.value.upper()}  {scenario.id}: {visible(scenario.title)}"
         out.print(Text(heading, _STYLES[scenario.verdict]))
-        for line in _evidence(scenario, self._tally):
+        for line in lines(scenario, self._tally):
             out.print("  " + line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _evidence(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
-    if scenario.reason:
-        yield scenario.reason
-    shown: set[str] = set()
-    for failure in scenario.failures:
-        for rule in failure.rules:
-            if rule in tally.rules and rule not in shown:
-                shown.add(rule)
-                yield f"{rule}: {tally.rules[rule].text}"
-    for failure in scenario.failures:
-        yield f"✗ {failure.message}"
-        yield from _failure(failure, scenario)
-    steps = {failure.step for failure in scenario.failures if failure.step}
-    for step, command in scenario.requests.items():
-        if not steps or step in steps:
-            yield f"sent     {command}"
-    for number, line in enumerate(scenario.timeline):
-        yield ("arrived  " if number == 0 else "         ") + line
-    if scenario.requests and not scenario.timeline:
-        yield "arrived  nothing"
-    yield f"again    {scenario.reproduce}"
-
-
-def _failure(failure: Failure, scenario: ScenarioFinished) -> Iterator[str]:
-    for one in failure.differences:
-        yield f"    {one.field}: expected {one.expected}, received {one.received}"
-    if not failure.differences:
-        if failure.expected is not None:
-            yield f"    expected  {_compact(failure.expected)}"
-        if failure.received is not None:
-            yield f"    received  {_compact(failure.received)}"
-
-
-def _compact(value: Mapping[str, Any] | str) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
