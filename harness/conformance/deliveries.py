@@ -20,8 +20,8 @@ class Try:
 
     ``at`` is when it began (over HTTP: when it had arrived), ``seconds`` how long the answer took (None: not known),
     ``status`` the answer (None: there was none). ``batch`` counts the batches of all lanes from 1 in order of their
-    first try, ``number`` the tries of this batch from 0. ``shape`` is object, array or invalid, and entries in virtual
-    time, which has no bytes. ``entered`` are the times at which its events came to be, as far as they are known.
+    first try, ``number`` the tries of this batch from 0. ``shape`` is object, array or invalid, and "entries" in
+    virtual time, which has no bytes. ``entered`` are the times at which its events came to be, as far as known.
     """
 
     at: float

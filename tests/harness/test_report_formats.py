@@ -124,7 +124,7 @@ def test_the_junit_report_is_xml_with_the_right_counts() -> None:
         "skipped": "2",
     }
     (failure,) = suite.findall(".//failure")
-    assert "subject: expected absent, received 'unknown\ufffd<&'" in str(failure.text)
+    assert "subject: expected absent, received 'unknown\\u0000<&'" in str(failure.text)
     assert "finding: dropped otherwise" in {element.get("message") for element in suite.findall(".//skipped")}
 
 
