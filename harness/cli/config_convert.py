@@ -77,7 +77,8 @@ def _without_id(entity: PluginEntity, found: Validated) -> PluginEntity:
 def _tell_of_others(file: ConfigFile, found: Sequence[Validated]) -> None:
     others = len(file.plugins) - len(found)
     if others:
-        what = "1 other plugin, which does not meter, is" if others == 1 else f"{others} others, which do not meter, are"
+        one = "1 other plugin, which does not meter, is"
+        what = one if others == 1 else f"{others} other plugins, which do not meter, are"
         click.echo(f"kong-metering: {file.file}: {what} left out", err=True)
 
 
