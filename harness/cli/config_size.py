@@ -34,7 +34,7 @@ from .simulate import FiniteRange
 
 _PLOT_FORMATS = ("png", "svg", "pdf")
 _EVERY_KIND = "worst"
-_KINDS = (*OutageKind, _EVERY_KIND)
+_KINDS = (*(kind.value for kind in OutageKind), _EVERY_KIND)
 #: The values a configuration needs that have no bearing on its queue.
 _STAND_IN = {"ingest_endpoint": "http://127.0.0.1/", "api_token": "{vault://env/token}"}
 

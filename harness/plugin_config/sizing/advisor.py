@@ -60,23 +60,19 @@ def advise(given: QueueSettings, workload: Workload, on_run: OnRun = lambda abou
     before = assess(given, workload, "given", on_run)
     if before.loses_nothing and before.is_within(workload.delay_budget):
         return Advice(workload, before, True, survives=workload.outage)
-    shortfalls: list[str] = []
-    aim = workload
-    try:
-        propose(given, workload, None)
-    except BudgetOutOfReach as reason:
-        shortfalls.append(f"{reason}.")
-        aim = replace(workload, delay_budget=None)
-    except BeyondBounds:
-        pass  # told below
     found = Advice(workload, before, False)
-    if before.loses_nothing and shortfalls:
-        return replace(found, survives=workload.outage, shortfalls=tuple(shortfalls))
-    enough = _enough(given, aim, before.loses_nothing, on_run)
+    enough = _enough(given, workload, before.loses_nothing, on_run)
+    aim = workload
+    if enough is None and workload.delay_budget is not None:
+        found = replace(found, shortfalls=(_why_too_late(given, workload),))
+        if before.loses_nothing:
+            return replace(found, survives=workload.outage)
+        aim = replace(workload, delay_budget=None)
+        enough = _enough(given, aim, False, on_run)
     if enough is not None:
         proposal, after, longest = enough
-        return replace(found, advised=after, changes=proposal.changes, survives=longest, shortfalls=tuple(shortfalls))
-    return _best_possible(replace(found, shortfalls=tuple(shortfalls)), given, aim, on_run)
+        return replace(found, advised=after, changes=proposal.changes, survives=longest)
+    return _best_possible(found, given, aim, on_run)
 
 
 def check_work(given: QueueSettings, workload: Workload) -> None:
@@ -145,26 +141,40 @@ def _enough(
     return None
 
 
-def _best_possible(found: Advice, given: QueueSettings, workload: Workload, on_run: OnRun) -> Advice:
-    """Return the advice when no parameters survive the outage: the longest one they do, the workers it takes."""
-    shortfalls = list(found.shortfalls)
+def _why_too_late(given: QueueSettings, workload: Workload) -> str:
     try:
         propose(given, workload, workload.outage)
-        shortfalls.append(f"no settings were found that survive {duration_text(workload.outage)}.")
     except (BeyondBounds, BudgetOutOfReach) as reason:
-        shortfalls.append(f"{reason}.")
-    found = replace(found, shortfalls=tuple(shortfalls), workers_needed=_workers_needed(given, workload, on_run))
+        return f"{reason}."
+    return f"no settings were found that deliver within {duration_text(workload.delay_budget or 0.0)}."
+
+
+def _best_possible(found: Advice, given: QueueSettings, workload: Workload, on_run: OnRun) -> Advice:
+    """Return the advice when no parameters survive the outage: the longest one they do, the workers it takes."""
     longest = _longest_outage(given, workload)
-    if longest is None:
-        return found
-    proposal = propose(given, workload, longest, retry_for=workload.outage)
-    about = f"advised settings, outage of {duration_text(longest)}"
+    if longest is not None:
+        proposal = propose(given, workload, longest, retry_for=workload.outage)
+        after = assess(proposal.settings, workload, "advised", on_run)
+        found = replace(found, advised=after, changes=proposal.changes)
+        if after.loses_nothing:  # the sums are careful, and the run went better
+            return replace(found, survives=workload.outage)
+        about = f"advised settings, outage of {duration_text(longest)}"
+        found = replace(
+            found, survives=longest if survives(after.settings, workload, longest, about, on_run) else None
+        )
     return replace(
         found,
-        advised=assess(proposal.settings, workload, "advised", on_run),
-        changes=proposal.changes,
-        survives=longest if survives(proposal.settings, workload, longest, about, on_run) else None,
+        shortfalls=(*found.shortfalls, _why_impossible(given, workload)),
+        workers_needed=_workers_needed(given, workload, on_run),
     )
+
+
+def _why_impossible(given: QueueSettings, workload: Workload) -> str:
+    try:
+        propose(given, workload, workload.outage)
+    except (BeyondBounds, BudgetOutOfReach) as reason:
+        return f"{reason}."
+    return f"no settings were found that survive {duration_text(workload.outage)}."
 
 
 def _longest_outage(given: QueueSettings, workload: Workload) -> float | None:

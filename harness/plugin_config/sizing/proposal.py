@@ -146,16 +146,16 @@ class _Draft:
         window = budget - 2 * rtt
         if window >= SHORTEST_WAIT:
             self.change("max_coalescing_delay", rounded_down(window), self._budget_reason(budget))
-        elif capacity(QueueSettings(), rtt) >= ENOUGH_CAPACITY * rate and 2 * rtt <= budget:
-            self.change("max_batch_size", 1, f"without waiting for a batch, {self._budget_reason(budget)}")
+        elif capacity(QueueSettings(), rtt) >= ENOUGH_CAPACITY * rate:
+            self.change("max_batch_size", 1, f"to be within {duration_text(budget)}, no event can wait for others")
         else:
             size = max(2, math.ceil(ENOUGH_CAPACITY * rate * rtt))
-            self.change("max_batch_size", size, self._budget_reason(budget))
-            if self._longest_delay() > budget or size > MOST_ENTRIES:
-                raise BudgetOutOfReach(
-                    f"a delay of at most {duration_text(budget)} is out of reach: a POST takes {duration_text(rtt)} "
-                    f"and each worker has {rate_text(rate)} events/s"
-                )
+            self.change("max_batch_size", min(size, MOST_ENTRIES), self._budget_reason(budget))
+        if self._longest_delay() > budget:
+            raise BudgetOutOfReach(
+                f"a delay of at most {duration_text(budget)} is out of reach: a POST takes {duration_text(rtt)} "
+                f"and each worker has {rate_text(rate)} events/s"
+            )
 
     def _longest_delay(self) -> float:
         """Return how long an event may take to be accepted, in seconds, when the queue keeps up."""
@@ -214,9 +214,11 @@ class _Draft:
             self.change("max_retry_delay", wait, reason)
             if entries_needed(self.settings, self._workload, outage) <= MOST_ENTRIES:
                 return
+        waits = duration_text(silence(self.settings, self._workload, outage))
         raise BeyondBounds(
             f"{rate_text(self._workload.rate)} events/s fill the largest max_entries, {MOST_ENTRIES:,}, in "
-            f"{duration_text(MOST_ENTRIES / self._workload.rate)}"
+            f"{duration_text(MOST_ENTRIES / self._workload.rate)}, and it may take {waits} until a try "
+            f"finds that an outage of {duration_text(outage)} is over"
         )
 
 

@@ -118,7 +118,7 @@ def silence(settings: QueueSettings, workload: Workload, outage: float) -> float
     """Return the longest time between the first try that fails and the first that does not, over the kinds.
 
     The worst instant for the outage to begin is that of a try. The last try within it may begin just before its
-    end, so that the recovery is noticed up to ``max_retry_delay`` late.
+    end, so that the recovery is noticed up to ``max_retry_delay`` late, and later by ``timeout`` when it hangs.
     """
     just_after = outage * (1 + 1e-9) + 1e-6  # a try at the very end may fall to either side
     return max(first_try_from(settings, workload.failure(kind).duration, just_after)[0] for kind in workload.kinds)
