@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from kubectl_stand_in import commands_of, run
 from ruamel.yaml import YAML
@@ -36,6 +36,8 @@ FROM = replace(OPTIONS, secret_form="from")
 LITERAL = replace(OPTIONS, literal_secrets=True)
 ENVIRON = {"AUTH_TOKEN": "spat_1", "SUBJECT_HEADER": "x-tenant-id"}
 SHELLS = ("bash", "dash")
+#: A shell is too slow to look for the smallest example with.
+UNSHRUNK = (Phase.explicit, Phase.generate)
 AMBERFLO = PluginEntity(
     "amberflo",
     {"apiKey": Reference("AMBERFLO_API_KEY"), "meterApiName": "api-calls", "customerHeader": "x-customer-id"},
@@ -177,7 +179,7 @@ def test_the_documented_script_stops_when_a_variable_is_not_set() -> None:
         assert not result.calls
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True, phases=UNSHRUNK)
 @given(config=st.dictionaries(TEXTS, VALUES, max_size=4), ingress_class=TEXTS, shell=st.sampled_from(SHELLS))
 def test_gen_2_no_value_breaks_out_of_the_documented_script(
     config: dict[str, Any], ingress_class: str, shell: str
@@ -277,7 +279,7 @@ def filled(value: Any, environ: dict[str, str]) -> Any:
     return [filled(part, environ) for part in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True, phases=UNSHRUNK)
 @given(
     config=st.dictionaries(TEXTS, WITH_REFERENCES, max_size=4),
     tokens=st.tuples(TOKENS, TOKENS, TOKENS),
@@ -446,6 +448,12 @@ def test_plugins_of_one_object_go_into_one_annotation() -> None:
     result = run(commands_of(rendered(metering(scope={"service": "orders"}), AMBERFLO)), {})
     (annotated,) = result.of("annotate")
     assert annotated.arguments[-1] == "konghq.com/plugins=metering-and-billing-orders,amberflo-orders"
+
+
+def test_targets_that_are_yet_to_be_filled_in_may_be_different_ones() -> None:
+    commands = commands_of(rendered(metering(scope={"service": None}), replace(AMBERFLO, scope={"service": None})))
+    annotations = [line.split("=")[-1] for line in commands.splitlines() if line.startswith("kubectl annotate ")]
+    assert annotations == ["metering-and-billing", "amberflo"]
 
 
 # --------------------------------------------------------------------------------------------- ExtensionRef
