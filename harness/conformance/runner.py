@@ -31,6 +31,8 @@ _NEEDS: Mapping[Kind, Capability] = {
 
 #: Seconds a target may take to say that no metering work is left, before the last look for surplus events.
 SETTLE_SECONDS = 2.0
+#: Seconds between two questions whether the target has any work left, while something is waited for.
+IDLE_CHECK = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _observe_proxy(scenario: Scenario, target: Target, endpoint: IngestEndpoint)
         except ConfigurationRefusedError as error:
             seen.refused = _without_tokens(str(error), access)
             return seen
-        lanes.wait(lambda deliveries: checks.satisfied(scenario, deliveries), scenario.patience)
+        _wait(partial(lanes.wait, partial(checks.satisfied, scenario)), scenario, target)
         target.settle(SETTLE_SECONDS)
         lanes.look()
         seen.deliveries = lanes.received()
@@ -163,7 +165,7 @@ def _drive(
 ) -> None:
     for step in scenario.steps:
         if step.wait_for is not None:
-            if not lanes.wait_for(step.wait_for, scenario.patience):
+            if not _wait(partial(lanes.wait_for, step.wait_for), scenario, target):
                 return  # what comes after would only blur what is missing
         elif step.reconfigure is not None:
             target.apply(state_with(step.reconfigure))
@@ -174,6 +176,20 @@ def _drive(
             if all(answer.refused for answer in answers):
                 raise TargetUnavailableError(f"nothing listens at the gateway's proxy {target.proxy_url}")
             seen.answers.extend(answers)
+
+
+def _wait(arrived: Callable[[float], bool], scenario: Scenario, target: Target) -> bool:
+    """Wait up to the scenario's patience for ``arrived``, less when the target says that nothing more can come.
+
+    ``arrived`` waits up to so many seconds and returns whether what is waited for is there.
+    """
+    deadline = time.monotonic() + scenario.patience
+    while (left := deadline - time.monotonic()) > 0:
+        if arrived(min(left, IDLE_CHECK)):
+            return True
+        if target.idle():
+            return arrived(0.0)  # what came between the look and the question
+    return False
 
 
 def _without_tokens(text: str, access: Mapping[str, LaneAccess]) -> str:

@@ -56,11 +56,14 @@ def pipeline_events(
     """
     config = {"ingest_endpoint": "http://127.0.0.1/events", "api_token": "none", **plugin_entity.get("config", {})}
     pipeline = Pipeline(load_config(config, gateway), gateway=gateway, subject_form="username")
+    text = plugin_entity.get("condition")
+    condition = None if text is None else compile_condition(text, gateway)
     results: list[dict[str, Any]] = []
     for data in exchanges:
         with _IN_PROCESS:
             exchange = msgspec.convert(data, Exchange)
-        outcome = pipeline.events(exchange)
+        drop = None if condition is None else kept_out(condition, exchange)
+        outcome = pipeline.events(exchange) if drop is None else Outcome([], drop)
         drop = outcome.drop
         results.append(
             {
@@ -158,6 +161,11 @@ class EmulatorTarget:
             if not any(_busy(one) for name, one in statistics.items() if name in self._plugins):
                 return
             time.sleep(_SETTLE_POLL)
+
+    def idle(self) -> bool:
+        """Return whether every queue is empty, those of plugins that a later configuration removed too."""
+        status, text = self._ask("GET", "/metering")
+        return status == 200 and not any(_busy(one) for one in json.loads(text).values())
 
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         """Run a queue schedule in virtual time."""

@@ -68,6 +68,13 @@ class Target(Protocol):
         """Return when no metering work is left or ``seconds`` have passed, whichever is first."""
         ...
 
+    def idle(self) -> bool:
+        """Return whether the gateway itself says that no metering work is left; False when it cannot tell.
+
+        Whoever waits for events then need not wait any longer.
+        """
+        ...
+
     def restart(self, how: Stop) -> None:
         """Stop the gateway that way, wait for its end, and start it anew with the configuration applied last.
 

@@ -113,6 +113,7 @@ class FakeGateway:
         self.states: list[Mapping[str, Any]] = []
         self.refusal: str | None = None
         self.gone: str | None = None
+        self.says_idle = False
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -148,6 +149,9 @@ class FakeGateway:
 
     def settle(self, seconds: float) -> None:
         pass
+
+    def idle(self) -> bool:
+        return self.says_idle
 
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         raise AssertionError("not among the capabilities")
@@ -414,3 +418,13 @@ def test_requests_of_a_step_can_be_spread_over_time(attempt: Try) -> None:
     finished = attempt(text=text.replace("  deliveries: [{entries: 1}, {entries: 1}]\n", ""))
     assert finished.verdict is Verdict.PASS, messages(finished)
     assert finished.seconds >= 0.2
+
+
+def test_nothing_more_is_waited_for_once_the_gateway_says_that_it_has_no_work_left(attempt: Try) -> None:
+    def idle(gateway: FakeGateway) -> None:
+        gateway.says_idle = True
+
+    finished = attempt(lambda endpoint, tenant: None, TEXT.replace("within: 0.5", "within: 60"), idle)
+    assert finished.verdict is Verdict.FAIL
+    assert "an event is missing" in messages(finished)
+    assert finished.seconds < 30
