@@ -292,7 +292,9 @@ def test_config_from_a_secret_is_known_when_the_secret_is_there(text: str) -> No
 
 def test_patches_are_added_as_json_patches_are() -> None:
     text = PLUGIN + (
-        "  list: [a, b]\n"
+        "  list:\n"
+        "  - a\n"
+        "  - b\n"
         "configPatches:\n"
         "- {path: /list/0, valueFrom: {secretKeyRef: {name: s, key: x}}}\n"
         "- {path: /list/-, valueFrom: {secretKeyRef: {name: s, key: y}}}\n"
@@ -300,7 +302,7 @@ def test_patches_are_added_as_json_patches_are() -> None:
     plugin = only(text)
     x, y = Reference("X", secret=False), Reference("Y", secret=False)
     assert plugin.data["config"]["list"] == [x, "a", "b", y]  # type: ignore[index, call-overload]
-    assert [plugin.line(("config", "list", index)) for index in range(4)] == [18, 16, 16, 19]
+    assert [plugin.line(("config", "list", index)) for index in range(4)] == [20, 17, 18, 21]
 
 
 @pytest.mark.parametrize(
