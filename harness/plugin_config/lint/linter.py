@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..config_file import ConfigFile
-from ..plugin_kinds import plugin_kind
 from .finding import Finding
 from .registry import rules_of, selected_rules
-from .rule import LintContext, LintedPlugin, PlacedPlugin, Remark, Rule
+from .rule import LintContext, LintedPlugin, Remark, Rule
 from .scopes import scope_of, scope_text
-
-#: Formats whose files hold all that a gateway is configured with.
-_STATE_FORMATS = frozenset(("deck", "dbless"))
+from .surroundings import Surroundings
 
 
 def lint(files: Sequence[ConfigFile], context: LintContext, rules: Sequence[Rule] | None = None) -> list[Finding]:
@@ -36,13 +33,10 @@ def lint(files: Sequence[ConfigFile], context: LintContext, rules: Sequence[Rule
 
 def _linted(files: Sequence[ConfigFile], context: LintContext) -> Iterator[LintedPlugin]:
     """Yield the metering plugins of one gateway."""
-    beside = [
-        PlacedPlugin(plugin, plugin_kind(plugin.name), scope_of(plugin)) for file in files for plugin in file.plugins
-    ]
-    is_state = all(file.format in _STATE_FORMATS for file in files)
-    for place, each in enumerate(beside):
-        if each.kind is not None:
-            yield LintedPlugin(each.plugin, each.kind, each.scope, beside, place, is_state, context)
+    surroundings = Surroundings.of(files)
+    for placed in surroundings.plugins:
+        if placed.kind is not None:
+            yield LintedPlugin(placed, placed.kind, surroundings, context)
 
 
 def _finding(rule: Rule, linted: LintedPlugin, remark: Remark) -> Finding:

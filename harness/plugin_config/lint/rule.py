@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from ..entity import MixedText, Reference, Value
 from ..plugin_kind import PluginKind
 from .finding import Severity
 from .scopes import Scope
+from .surroundings import PlacedPlugin, Surroundings
 
 #: Beyond this a number is no setting but a slip; left to validation, which knows the limits.
 _LARGEST = 1e15
@@ -50,40 +51,28 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedPlugin:
-    """A plugin of any name and where it runs. ``kind`` is None for one that does not meter."""
-
-    plugin: FoundPlugin
-    kind: PluginKind | None
-    scope: Scope
-
-    @property
-    def runs(self) -> bool:
-        """Whether it runs for any request at all."""
-        return self.plugin.attached and self.plugin.data.get("enabled") is not False
-
-
-@dataclass(frozen=True, slots=True)
 class LintedPlugin:
-    """A metering plugin under the lens.
+    """A metering plugin under the lens: where it stands, and what stands around it."""
 
-    ``beside`` is every plugin of the same gateway that the files hold, in their order; ``place`` the index of this
-    one in it. ``is_state`` says whether they are the whole state of a gateway, so that what is not there is not
-    configured.
-    """
-
-    plugin: FoundPlugin
+    placed: PlacedPlugin
     kind: PluginKind
-    scope: Scope
-    beside: Sequence[PlacedPlugin]
-    place: int
-    is_state: bool
+    surroundings: Surroundings
     context: LintContext
 
     @property
+    def plugin(self) -> FoundPlugin:
+        """The plugin as it was found."""
+        return self.placed.plugin
+
+    @property
+    def scope(self) -> Scope:
+        """What it is limited to."""
+        return self.placed.scope
+
+    @property
     def runs(self) -> bool:
         """Whether it runs for any request at all."""
-        return self.beside[self.place].runs
+        return self.placed.runs
 
     @property
     def config(self) -> dict[str, Value] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from ..config_file import FoundPlugin
@@ -63,13 +63,12 @@ def overlap(one: Scope, other: Scope) -> Overlap:
     return Overlap.YES
 
 
-def wins_over(one: Scope, other: Scope) -> bool:
-    """Return whether the instance with scope ``one`` runs where that with ``other`` fits as well."""
-    return _rank(one) < _rank(other)
+def wins_over(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Return whether an instance limited to the kinds ``one`` runs where one limited to ``other`` fits as well."""
+    return _rank(frozenset(one)) < _rank(frozenset(other))
 
 
-def _rank(scope: Scope) -> int:
-    kinds = frozenset(scope)
+def _rank(kinds: frozenset[str]) -> int:
     return PRECEDENCE.index(kinds) if kinds in PRECEDENCE else len(PRECEDENCE)
 
 

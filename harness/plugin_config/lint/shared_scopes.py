@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .finding import Severity
-from .rule import LintedPlugin, PlacedPlugin, Remark, rule
+from .rule import LintedPlugin, Remark, rule
 from .scopes import Overlap, Scope, overlap, scope_text, wins_over
 
 _LISTED = 3
@@ -43,16 +43,19 @@ def overlapping(linted: LintedPlugin) -> Iterator[Remark]:
     missed. Info where the winner's scope narrows this one, which is likely to be meant. An error for the same scope
     twice, which the gateway refuses.
     """
-    others = _others_of_its_kind(linted)
-    if any(
-        earlier and other.keys() == linted.scope.keys() for other, meets, earlier in others if meets is Overlap.YES
-    ):
+    if not linted.runs:
+        return
+    if linted.surroundings.twin(linted.placed) is not None:
         message = f"stands there more than once with the scope {scope_text(linted.scope)}"
         yield Remark(message, "keep one: the gateway takes no two with one scope", (), Severity.ERROR)
-    winners = [(other, meets) for other, meets, _ in others if wins_over(other, linted.scope)]
-    narrower = [other for other, meets in winners if meets is Overlap.YES and _narrows(other, linted.scope)]
-    across = [other for other, meets in winners if meets is Overlap.YES and not _narrows(other, linted.scope)]
-    routes = [other for other, meets in winners if meets is Overlap.ROUTE_IN_SERVICE]
+    narrower: list[Scope] = []
+    across: list[Scope] = []
+    routes: list[Scope] = []
+    for winner, meets in _winners(linted):
+        if meets is Overlap.ROUTE_IN_SERVICE:
+            routes.append(winner)
+        else:
+            (narrower if winner.keys() > linted.scope.keys() else across).append(winner)
     if across:
         yield Remark(_beaten_by(across, "for requests that fit both"), _SEE_BOTH, ())
     if narrower:
@@ -70,41 +73,30 @@ def overlapping(linted: LintedPlugin) -> Iterator[Remark]:
 )
 def metered_twice(linted: LintedPlugin) -> Iterator[Remark]:
     """A metering plugin of another kind runs for the same requests; told once, at the later one."""
-    for other in linted.beside[: linted.place]:
-        if other.kind is None or other.kind is linted.kind or not (other.runs and linted.runs):
+    others = [group for name, group in linted.surroundings.instances.items() if name != linted.kind.name]
+    for other in (each for group in others for instances in group.values() for each in instances):
+        if not linted.runs or other.place > linted.placed.place:
             continue
         if overlap(linted.scope, other.scope) is Overlap.YES:
             yield Remark(
-                f"meters requests that {other.kind.name} on {scope_text(other.scope)} meters as well",
+                f"meters requests that {other.plugin.name} on {scope_text(other.scope)} meters as well",
                 "keep one of the two, or see that only one of them is billed",
                 (),
             )
 
 
-def _others_of_its_kind(linted: LintedPlugin) -> list[tuple[Scope, Overlap, bool]]:
-    """Return the scopes of the other instances, whether they meet this one's, and whether they stand before it."""
-    if not linted.runs:
-        return []
-    return [
-        (other.scope, overlap(linted.scope, other.scope), index < linted.place)
-        for index, other in enumerate(linted.beside)
-        if index != linted.place and other.kind is linted.kind and _is_another(other, linted)
-    ]
-
-
-def _is_another(other: PlacedPlugin, linted: LintedPlugin) -> bool:
-    """Return whether ``other`` runs and is not the same object of a manifest, attached in a second place."""
-    one, two = linted.plugin, other.plugin
-    same_object = (
-        one.line() is not None
-        and (one.file, one.line()) == (two.file, two.line())
-        and one.data.get("config") == two.data.get("config")
-    )
-    return other.runs and not same_object
-
-
-def _narrows(one: Scope, other: Scope) -> bool:
-    return one.keys() > other.keys()
+def _winners(linted: LintedPlugin) -> Iterator[tuple[Scope, Overlap]]:
+    """Yield the scopes of the instances that run in this one's place, and how the two scopes meet."""
+    mine = frozenset(linted.scope)
+    for kinds, instances in linted.surroundings.instances[linted.kind.name].items():
+        if not wins_over(kinds, mine):
+            continue
+        # Without a kind in common it does not matter which entities they are.
+        same_for_all = None if kinds & mine else overlap(instances[0].scope, linted.scope)
+        for each in instances:
+            meets = same_for_all or overlap(each.scope, linted.scope)
+            if meets in (Overlap.YES, Overlap.ROUTE_IN_SERVICE) and not each.is_same_object(linted.placed):
+                yield each.scope, meets
 
 
 def _beaten_by(winners: Sequence[Scope], which: str) -> str:

@@ -108,8 +108,9 @@ def statistics_not_logged(linted: LintedPlugin) -> Iterator[Remark]:
     """AI tokens are metered, and an AI Proxy beside the plugin has ``logging.log_statistics`` off (the default)."""
     if linted.config is None or not linted.runs or _meters(linted, "meter_ai_token_usage") is not True:
         return
-    for other in linted.beside:
-        if other.runs and overlap(linted.scope, other.scope) in (Overlap.YES, Overlap.ROUTE_IN_SERVICE):
+    running = linted.surroundings.running
+    for other in (*running.get("ai-proxy", ()), *running.get("ai-proxy-advanced", ())):
+        if overlap(linted.scope, other.scope) in (Overlap.YES, Overlap.ROUTE_IN_SERVICE):
             for at in _silent(other.plugin):
                 message = "log_statistics is off: the metering plugin sees no token counts of these requests"
                 fix = "set logging.log_statistics: true"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..config_file import FoundPlugin
 from ..lint.finding import Severity
 from ..lint.rule import LintedPlugin, Remark, Unknown, rule
 from ..lint.scopes import Overlap, overlap
@@ -75,14 +74,16 @@ def without_authentication(linted: LintedPlugin) -> Iterator[Remark]:
 
     Asked of state files only: other files seldom hold all of a gateway's plugins.
     """
-    if not linted.is_state or linted.config is None or not linted.runs:
+    if not linted.surroundings.is_state or linted.config is None or not linted.runs:
         return
     by_subject = linted.text_or(_DEFAULT_SOURCE, *_SOURCE) == "consumer"
     if not by_subject and "consumer" not in linted.scope:
         return
     if any(
-        other.runs and _authenticates(other.plugin) and overlap(other.scope, linted.scope) is not Overlap.NO
-        for other in linted.beside
+        overlap(other.scope, linted.scope) is not Overlap.NO
+        for name, others in linted.surroundings.running.items()
+        if _authenticates(name)
+        for other in others
     ):
         return
     what, at = (
@@ -94,9 +95,8 @@ def without_authentication(linted: LintedPlugin) -> Iterator[Remark]:
     yield Remark(message, "add one, e.g. key-auth on the same service, or take the subject from a header", at)
 
 
-def _authenticates(plugin: FoundPlugin) -> bool:
-    """Return whether a plugin authenticates Consumers; one of your own does if its name says so."""
-    name = plugin.name
+def _authenticates(name: str) -> bool:
+    """Return whether the plugin of that name authenticates Consumers; one of your own does if its name says so."""
     return name in _AUTHENTICATION or ("auth" in name and name not in _NOT_AUTHENTICATION)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.cli.main import main
 from harness.plugin_config.config_file import ConfigFile, FoundPlugin
 from harness.plugin_config.entity import MixedText, Reference
-from harness.plugin_config.lint import json_report, plain, sarif
+from harness.plugin_config.lint import json_report, plain, sarif, shared_scopes
 from harness.plugin_config.lint.finding import Finding, Severity
 from harness.plugin_config.lint.linter import lint
 from harness.plugin_config.lint.registry import RULES, NoSuchRule, selected_rules
@@ -514,6 +514,18 @@ def test_one_finding_names_all_that_win_over_a_plugin() -> None:
     finding = only(found(plugin(), *others))
     assert finding.severity is Severity.INFO
     assert finding.message.startswith("the instance on service=s0 or service=s1 or service=s2 (and 2 more) wins")
+
+
+def test_thousands_of_consumers_are_not_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[object] = []
+
+    def counted(*scopes: Any) -> Overlap:
+        compared.append(scopes)
+        return overlap(*scopes)
+
+    monkeypatch.setattr(shared_scopes, "overlap", counted)
+    found(plugin(), *(plugin(consumer=f"c{number}") for number in range(200)), plugin(name="key-auth"))
+    assert 1 <= len(compared) < 1000
 
 
 def test_that_a_consumers_instance_wins_over_a_services_is_a_warning() -> None:
