@@ -130,7 +130,7 @@ class Tally:
 
     def verdict(self, rule: str) -> Verdict:
         """Return the verdict on one rule over all its scenarios."""
-        seen = {_rule_verdict(rule, scenario) for scenario in self.of_rule(rule)} or {Verdict.NOT_COVERED}
+        seen = {rule_verdict(rule, scenario) for scenario in self.of_rule(rule)} or {Verdict.NOT_COVERED}
         return next(verdict for verdict in WORST_FIRST if verdict in seen)
 
     def count(self, verdict: Verdict) -> int:
@@ -144,8 +144,8 @@ class Tally:
         return bad == 0 and bool(self.scenarios) and self.finished is not None and self.finished.aborted is None
 
 
-def _rule_verdict(rule: str, scenario: ScenarioFinished) -> Verdict:
-    """A scenario's failure speaks against the rules it names, not against all the scenario shows."""
+def rule_verdict(rule: str, scenario: ScenarioFinished) -> Verdict:
+    """Return what one scenario says of one rule: a failure speaks against the rules it names, not all it shows."""
     if scenario.verdict in (Verdict.FAIL, Verdict.FINDING):
         blamed = any(rule in failure.rules for failure in scenario.failures)
         return scenario.verdict if blamed else Verdict.PASS
