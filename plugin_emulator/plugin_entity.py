@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from plugin_emulator.conditions import InvalidCondition, compile_condition
 from plugin_emulator.documents import Problem
 from plugin_emulator.schema_check import Schema
 
@@ -17,10 +18,18 @@ _NO_GROUP_SCOPE = Problem(
 )
 
 
-def check_entity(entity: Any) -> list[Problem]:
+def check_entity(entity: Any, gateway: str) -> list[Problem]:
     """Return what is wrong in a plugin entity of any name, its ``config`` left unread.
 
-    Pointers are relative to the entity. A ``consumer_group`` is refused: the plugin has no such scope.
+    Pointers are relative to the entity. ``gateway`` is the version whose language a ``condition`` is in (SPEC CND-5).
+    A ``consumer_group`` is refused: the plugin has no such scope.
     """
     problems = ENTITY_SCHEMA.check(entity)
-    return [_NO_GROUP_SCOPE if problem.pointer == ("consumer_group",) else problem for problem in problems]
+    problems = [_NO_GROUP_SCOPE if problem.pointer == ("consumer_group",) else problem for problem in problems]
+    condition = entity.get("condition") if isinstance(entity, dict) else None
+    if isinstance(condition, str) and not any(problem.pointer == ("condition",) for problem in problems):
+        try:
+            compile_condition(condition, gateway)
+        except InvalidCondition as error:
+            problems.append(error.problem())
+    return problems

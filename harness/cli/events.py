@@ -10,8 +10,10 @@ from typing import Any
 import click
 import msgspec
 
+from plugin_emulator.conditions import Condition, InvalidCondition, compile_condition
 from plugin_emulator.documents import InvalidDocument, Problem
 from plugin_emulator.exchange import Exchange
+from plugin_emulator.gateway.exchange_facts import kept_out
 from plugin_emulator.gateway.references import render_environment
 from plugin_emulator.metering_and_billing.config import (
     GATEWAY_VERSIONS,
@@ -21,7 +23,7 @@ from plugin_emulator.metering_and_billing.config import (
     load_config,
 )
 from plugin_emulator.metering_and_billing.event_time import id_source
-from plugin_emulator.metering_and_billing.pipeline import Pipeline
+from plugin_emulator.metering_and_billing.pipeline import Outcome, Pipeline
 
 from .json_lines import answer_lines
 from .main import CannotContinue
@@ -47,19 +49,22 @@ def command(
     exchanges: str, config_file: Path | None, gateway: str, subject_form: Any, seed: int | None, output: str
 ) -> int:
     """Read exchanges as JSON lines, write one line of events for each."""
-    config = load_config(_NOWHERE, gateway) if config_file is None else read_plugin_config(config_file, gateway)
+    config, condition = load_config(_NOWHERE, gateway), None
+    if config_file is not None:
+        config, condition = read_plugin(config_file, gateway)
     pipeline = Pipeline(config, gateway, subject_form, id_source(seed))
 
     def answer(exchange: Exchange) -> dict[str, Any]:
-        outcome = pipeline.events(exchange)
+        drop = kept_out(condition, exchange) if condition is not None else None
+        outcome = pipeline.events(exchange) if drop is None else Outcome([], drop)
         return {"events": outcome.events, "dropped": outcome.drop}
 
     answer_lines(exchanges, output, "an exchange", msgspec.json.Decoder(Exchange), answer)
     return 0
 
 
-def read_plugin_config(path: Path, gateway: str) -> MeteringConfig:
-    """Return the one metering-and-billing configuration in a file.
+def read_plugin(path: Path, gateway: str) -> tuple[MeteringConfig, Condition | None]:
+    """Return the one metering-and-billing configuration in a file, and its plugin's condition.
 
     Raises InvalidDocument with file and line when there is none, more than one, or it is not valid.
     """
@@ -74,18 +79,29 @@ def read_plugin_config(path: Path, gateway: str) -> MeteringConfig:
         many = f"{len(found)} plugins named {PLUGIN_NAME}" if found else f"no plugin named {PLUGIN_NAME}"
         hint = "give a file with exactly one, or the plugin's config alone"
         raise InvalidDocument([Problem(f"has {many}", hint=hint, file=str(path), line=1)])
-    pointer, config, condition = found[0]
-    if condition:
-        hint = "remove it: conditions are not evaluated here"
-        problem = Problem("a plugin with a condition cannot be run", (*pointer[:-1], "condition"), hint)
-        raise InvalidDocument([document.located(problem)])
+    pointer, config, text = found[0]
     if isinstance(config, dict):
         config = {**_NOWHERE, **{name: value for name, value in config.items() if value is not None}}
+    problems: list[Problem] = []
     try:
-        return replace(load_config(config, gateway), api_token="")
+        condition = _condition(text, gateway)
+    except InvalidCondition as error:
+        problems.append(document.located(error.problem(), pointer[:-1]))
+    try:
+        loaded = load_config(config, gateway)
     except InvalidDocument as error:
-        located = [rendered.redacted(document.located(problem, pointer)) for problem in error.problems]
-        raise InvalidDocument(located) from None
+        problems += [document.located(problem, pointer) for problem in error.problems]
+    if problems:
+        raise InvalidDocument([rendered.redacted(problem) for problem in problems])
+    return replace(loaded, api_token=""), condition
+
+
+def _condition(text: Any, gateway: str) -> Condition | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InvalidCondition("expected a string", hint="put it in quotes")
+    return compile_condition(text, gateway)
 
 
 #: Pointer and value of a plugin's config, and its entity's condition.

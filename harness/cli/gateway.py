@@ -83,6 +83,7 @@ def command(
             admin_port=None if no_admin else admin_port,
             echo_upstream=echo_upstream,
             gateway=version,
+            log=_log,
         )
         stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         for signals, graceful in ((_GRACEFUL, True), (_FAST, False)):

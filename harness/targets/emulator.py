@@ -20,9 +20,11 @@ import msgspec
 
 from harness.targets.process import VerbProcess
 from harness.targets.target import Capability, ConfigurationRefusedError, Stop, TargetUnavailableError
+from plugin_emulator.conditions import compile_condition
 from plugin_emulator.exchange import Exchange
+from plugin_emulator.gateway.exchange_facts import kept_out
 from plugin_emulator.metering_and_billing.config import load_config
-from plugin_emulator.metering_and_billing.pipeline import Pipeline
+from plugin_emulator.metering_and_billing.pipeline import Outcome, Pipeline
 from plugin_emulator.runtime.simulation import simulate_schedule
 
 #: Seconds the gateway's Admin API may take to answer.
@@ -62,8 +64,8 @@ def pipeline_events(
     for data in exchanges:
         with _IN_PROCESS:
             exchange = msgspec.convert(data, Exchange)
-        drop = None if condition is None else kept_out(condition, exchange)
-        outcome = pipeline.events(exchange) if drop is None else Outcome([], drop)
+        condition_drop = None if condition is None else kept_out(condition, exchange)
+        outcome = pipeline.events(exchange) if condition_drop is None else Outcome([], condition_drop)
         drop = outcome.drop
         results.append(
             {

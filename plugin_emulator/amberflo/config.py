@@ -24,9 +24,9 @@ def config_schema() -> Schema:
 def validate_plugin(entity: Any, gateway: str) -> list[Problem]:
     """Return what is wrong in an Amberflo plugin entity, ``config`` included; pointers are relative to the entity.
 
-    The plugin is the same for every gateway version.
+    The plugin's settings are the same for every gateway version; the language of its ``condition`` is not.
     """
-    problems = check_entity(entity)
+    problems = check_entity(entity, gateway)
     if not isinstance(entity, dict):
         return problems
     name = entity.get("name")

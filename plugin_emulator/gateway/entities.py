@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from plugin_emulator.conditions import Condition
 from plugin_emulator.documents import Problem
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
 from plugin_emulator.metering_and_billing.config import MeteringConfig
@@ -82,7 +83,7 @@ class KeyAuthCredential:
 class PluginInstance:
     """A plugin with its configuration and its scope; a scope of None, None, None is global (SPEC CFG-9).
 
-    ``condition`` is always None: a state file that sets one is refused, since it would not be evaluated.
+    ``condition`` decides for each request whether it runs; None runs always (SPEC CND).
     """
 
     id: str
@@ -94,7 +95,7 @@ class PluginInstance:
     service: Service | None = None
     route: Route | None = None
     consumer: Consumer | None = None
-    condition: None = None
+    condition: Condition | None = None
     tags: tuple[str, ...] = ()
 
 

@@ -183,7 +183,7 @@ def _check_plugin(data: Any, gateway: str) -> list[Problem]:
     if name == METERING:
         problems = validate_plugin(data, gateway)
     else:
-        problems = check_entity(data)
+        problems = check_entity(data, gateway)
         if isinstance(name, str) and name and name not in EMULATED_PLUGINS:
             problems.append(_unknown_plugin(name))
     if not isinstance(data, dict):
@@ -193,12 +193,9 @@ def _check_plugin(data: Any, gateway: str) -> list[Problem]:
             replace(problem, pointer=("config", *problem.pointer)) for problem in validate_key_auth(data["config"])
         ]
     wrong = {problem.pointer for problem in problems}
-    for field, hint in (
-        ("condition", "remove it: the emulated gateway would run the plugin for every request"),
-        ("ordering", "remove it: plugins run in the order of their priorities"),
-    ):
-        if data.get(field) and (field,) not in wrong:
-            problems.append(Problem(f"field {field!r} is not emulated", (field,), hint))
+    if data.get("ordering") and ("ordering",) not in wrong:
+        hint = "remove it: plugins run in the order of their priorities"
+        problems.append(Problem("field 'ordering' is not emulated", ("ordering",), hint))
     return problems
 
 

@@ -14,6 +14,7 @@ from email.policy import HTTP
 from urllib.parse import quote, unquote_to_bytes
 
 from plugin_emulator import exchange
+from plugin_emulator.conditions import ConsumerFacts
 from plugin_emulator.gateway.entities import Consumer, KeyAuthCredential
 from plugin_emulator.gateway.http1 import Fields
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
@@ -21,6 +22,8 @@ from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
 NO_KEY = "No API key found in request"
 DUPLICATE_KEY = "Duplicate API key found"
 UNKNOWN_KEY = "Unauthorized"
+#: Kong's words for what went wrong inside it.
+UNEXPECTED = "An unexpected error occurred"
 
 #: Request headers that name the authenticated Consumer; on an authenticated request the client's own are removed.
 IDENTITY_HEADERS = frozenset(
@@ -41,14 +44,16 @@ ParameterValue = str | bool | list[str | bool]
 class Identity:
     """Who a request was authenticated as, in the forms the gateway needs.
 
-    ``pairs`` are the headers added to the request, ``wire`` the same as header lines.
+    ``pairs`` are the headers added to the request, ``wire`` the same as header lines; ``facts`` is the Consumer as
+    conditions see it.
     """
 
-    __slots__ = ("consumer", "consumer_id", "pairs", "wire")
+    __slots__ = ("consumer", "consumer_id", "facts", "pairs", "wire")
 
     def __init__(self, consumer: Consumer, credential: KeyAuthCredential | None) -> None:
         self.consumer_id = consumer.id
         self.consumer = exchange.Consumer(consumer.id, consumer.username, consumer.custom_id)
+        self.facts = ConsumerFacts(consumer.id, consumer.username, consumer.custom_id, consumer.tags)
         pairs = [
             ("X-Consumer-ID", consumer.id),
             ("X-Consumer-Custom-ID", consumer.custom_id),
@@ -140,7 +145,7 @@ class KeyAuth:
         if self._config.anonymous is None:
             return Decision(refusal=message)
         if self._anonymous is None:
-            return Decision(refusal="An unexpected error occurred", status=500)
+            return Decision(refusal=UNEXPECTED, status=500)
         return Decision(self._anonymous, hide=hide)
 
 

@@ -38,11 +38,13 @@ class LogPhase:
     So logging delays no answer (SPEC DLV-5), and costs far less than one by one among the network's work.
     """
 
-    __slots__ = ("_finished", "_log", "_loop", "_timer")
+    __slots__ = ("_finished", "_log", "_loop", "_timer", "keep_out")
 
-    def __init__(self, log: Callable[[str, Exchange], None]) -> None:
+    def __init__(self, log: Callable[[str, Exchange], None], keep_out: Callable[[str, str, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = log
+        #: told of a request that an instance's condition keeps out: instance id, rule, reason
+        self.keep_out = keep_out
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
 

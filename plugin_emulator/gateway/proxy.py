@@ -10,17 +10,21 @@ import asyncio
 import math
 import random
 import socket
+from collections.abc import Mapping
 from time import time
 from typing import cast
 
+from plugin_emulator.conditions import Facts, PluginFacts
 from plugin_emulator.gateway.answers import PLAIN, content_type_for, error_answer
-from plugin_emulator.gateway.forwarding import RequestHeaders, ResponseHeaders
+from plugin_emulator.gateway.forwarding import RequestHeaders, ResponseHeaders, text_of
 from plugin_emulator.gateway.http1 import MessageError
-from plugin_emulator.gateway.key_auth import Identity, body_without, query_without
+from plugin_emulator.gateway.key_auth import UNEXPECTED, Identity, body_without, query_without
+from plugin_emulator.gateway.plugin_conditions import Admission, RouteConditions
 from plugin_emulator.gateway.proxy_context import ProxyContext
 from plugin_emulator.gateway.request_reader import RequestReader, State
 from plugin_emulator.gateway.snapshot import Plan, RouteChain
 from plugin_emulator.gateway.upstream import UpstreamConnection
+from plugin_emulator.gateway.uri import normalize
 
 #: Seconds a client connection may be idle, or take to send a request.
 KEEPALIVE_TIMEOUT = 75.0
@@ -38,6 +42,7 @@ class ClientConnection(RequestReader):
     """One connection from a client. Also the requester of the upstream connection that serves it."""
 
     __slots__ = (
+        "_admission",
         "_body",
         "_chain",
         "_chunked_response",
@@ -69,6 +74,8 @@ class ClientConnection(RequestReader):
         self._paused = False
         self._plan: Plan | None = None
         self._chain: RouteChain
+        #: what the plugins' conditions say of the request; None where none has one
+        self._admission: Admission | None = None
         self._identity: Identity | None = None
         self._query: str | None = None
         self._body = b""
@@ -126,10 +133,17 @@ class ClientConnection(RequestReader):
         self._query = plan.query
         has_body = self._body_left or headers.chunked
         key_auth = plan.chain.key_auth
+        conditions = plan.chain.conditions
+        if conditions is None:
+            self._admission = None
+        else:
+            self._admission = Admission(conditions, self._facts, context.condition_failed)
         if plan.chain.route is None:
             self._answer_error(404, "no Route matched with those values")
         elif plan.https_only:
             self._require_https(plan)
+        elif self._admission is not None and not self._admission.ask_key_auth():
+            self._answer_error(500, UNEXPECTED)
         elif key_auth is not None and key_auth.reads_body and has_body:
             self._read_body()
         elif key_auth is None or self._authenticate(b""):
@@ -154,6 +168,10 @@ class ClientConnection(RequestReader):
         key_auth = self._chain.key_auth
         assert plan is not None
         assert key_auth is not None
+        if self._admission is not None:
+            if self._admission.skips_key_auth:
+                return True
+            self._admission.key_auth_ran = True
         decision = key_auth.decide(plan.method, self._headers.fields, plan.query, body)
         if decision.refusal is not None:
             extra = f"WWW-Authenticate: {key_auth.challenge}\r\n" if decision.status == 401 else ""
@@ -168,6 +186,35 @@ class ClientConnection(RequestReader):
                 content_type = self._headers.fields.first.get("content-type")
                 self._body = body_without(content_type, body, decision.hide)
         return True
+
+    def _facts(self, conditions: RouteConditions, plugins: Mapping[str, PluginFacts]) -> Facts:
+        """Return the request as conditions see it now."""
+        plan = self._plan
+        assert plan is not None
+        transport = self._transport
+        peer = transport.get_extra_info("peername") if transport else None
+        own = transport.get_extra_info("sockname") if transport else None
+        here = own if isinstance(own, tuple) else (None, None)
+        identity = self._identity
+        return Facts(
+            plan.method,
+            text_of(normalize(plan.path)),
+            plan.host,
+            self._headers.logged(identity),
+            text_of(self._query) if self._query else "",
+            src_ip=self._client_ip,
+            src_port=peer[1] if isinstance(peer, tuple) else None,
+            dst_ip=here[0],
+            dst_port=here[1],
+            route=conditions.route,
+            service=conditions.service,
+            consumer=identity.facts if identity else None,
+            plugins=plugins,
+        )
+
+    def _metering_instance(self) -> str | None:
+        identity = self._identity
+        return self._chain.metering(identity.consumer_id if identity else None)
 
     def _require_https(self, plan: Plan) -> None:
         route = self._chain.route
@@ -234,6 +281,9 @@ class ClientConnection(RequestReader):
         plan = self._plan
         chain = self._chain
         assert plan is not None
+        if self._admission is not None and not self._admission.ask_metering(self._metering_instance()):
+            self._answer_error(500, UNEXPECTED)
+            return
         if chain.endpoint is None:
             self._answer_error(503, "no Service found with those values")
             return
@@ -453,6 +503,11 @@ class ClientConnection(RequestReader):
         self._since = now
         if instance is None:
             return
+        if self._admission is not None:
+            kept_out = self._admission.kept_out(instance)
+            if kept_out is not None:
+                self._context.log_phase.keep_out(instance, *kept_out)
+                return
         self._context.log_phase.add(
             (
                 instance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 from plugin_emulator.gateway.log_phase import LogPhase
@@ -29,11 +30,32 @@ class ClosingConnection(Protocol):
 
 
 class ProxyContext:
-    """What the client connections of one gateway share. ``snapshot`` is replaced when the configuration changes."""
+    """What the client connections of one gateway share. ``snapshot`` is replaced when the configuration changes.
 
-    __slots__ = ("_empty", "blocks", "connections", "log_phase", "requests", "server", "snapshot", "upstreams")
+    ``log`` is given lines for an operator; no secret is ever in them.
+    """
 
-    def __init__(self, snapshot: Snapshot, upstreams: UpstreamPool, log_phase: LogPhase, server: str) -> None:
+    __slots__ = (
+        "_empty",
+        "_log",
+        "_said",
+        "blocks",
+        "connections",
+        "log_phase",
+        "requests",
+        "server",
+        "snapshot",
+        "upstreams",
+    )
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        upstreams: UpstreamPool,
+        log_phase: LogPhase,
+        server: str,
+        log: Callable[[str], None],
+    ) -> None:
         self.snapshot = snapshot
         self.upstreams = upstreams
         self.log_phase = log_phase
@@ -42,6 +64,15 @@ class ProxyContext:
         self.requests = 0
         self.blocks = HeaderBlocks()
         self._empty = asyncio.Event()
+        self._log = log
+        self._said: set[str] = set()
+
+    def condition_failed(self, plugin: str, instance: str, failure: str) -> None:
+        """An instance's condition has no answer for a request (SPEC CND-3): said once for each kind of failure."""
+        line = f"error evaluating the condition of plugin {plugin!r} (id {instance}): {failure}"
+        if line not in self._said:
+            self._said.add(line)
+            self._log(f"{line}; such requests are answered with 500")
 
     def opened(self, connection: ClosingConnection) -> None:
         """A client has connected."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ class Metering(Protocol):
 
     def log(self, instance_id: str, exchange: Exchange) -> None: ...
 
+    def keep_out(self, instance_id: str, rule: str, reason: str) -> None: ...
+
     def statistics(self) -> dict[str, Any]: ...
 
     async def stop(self, *, graceful: bool) -> int: ...
@@ -49,7 +51,7 @@ class Gateway:
     ``proxy_port`` and ``admin_port`` 0 take a free port; ``admin_port`` None means no Admin API. With
     ``echo_upstream`` every Service's requests go to a built-in upstream that answers with what it was sent.
     ``gateway`` is a known version such as ``3.16``; ``environ`` resolves the vault references of configurations that
-    come by the Admin API.
+    come by the Admin API. ``log`` is given lines for an operator; no secret is ever in them.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Gateway:
         echo_upstream: bool = False,
         gateway: str = NEWEST_GATEWAY,
         environ: Mapping[str, str] = os.environ,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._state = state
         self._runtime = runtime
@@ -71,6 +74,7 @@ class Gateway:
         self._echo_wanted = echo_upstream
         self._gateway = gateway
         self._environ = environ
+        self._log = log
         self._version = f"{gateway}.0"
         self._server = f"kong/{self._version}"
         self._servers: list[asyncio.Server] = []
@@ -114,7 +118,8 @@ class Gateway:
             self._servers.append(server)
             self._proxy_port = _port(server)
             snapshot = self._compile(self._state)
-            self._context = ProxyContext(snapshot, self._upstreams, LogPhase(self._runtime.log), self._server)
+            log_phase = LogPhase(self._runtime.log, self._runtime.keep_out)
+            self._context = ProxyContext(snapshot, self._upstreams, log_phase, self._server, self._log)
             self._runtime.configure(snapshot.metering)
             await server.start_serving()
         except BaseException:

@@ -5,6 +5,7 @@ A configuration change makes a new snapshot; requests under way finish with the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugin_emulator import exchange
@@ -13,6 +14,7 @@ from plugin_emulator.gateway.forwarding import RequestHeaders
 from plugin_emulator.gateway.http1 import MessageError, parse_request_line
 from plugin_emulator.gateway.key_auth import Identity, KeyAuth
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
+from plugin_emulator.gateway.plugin_conditions import RouteConditions
 from plugin_emulator.gateway.plugin_precedence import PluginPrecedence
 from plugin_emulator.gateway.router import Router
 from plugin_emulator.gateway.uri import normalize, upstream_path, upstream_path_v1
@@ -43,6 +45,7 @@ class RouteChain:
     __slots__ = (
         "_metering",
         "_metering_of",
+        "conditions",
         "endpoint",
         "exchange_route",
         "exchange_service",
@@ -53,7 +56,13 @@ class RouteChain:
     )
 
     def __init__(
-        self, route: Route | None, metering: PluginPrecedence, key_auth: KeyAuth | None, endpoint: Endpoint | None
+        self,
+        route: Route | None,
+        metering: PluginPrecedence,
+        authentication: PluginInstance | None,
+        key_auth: KeyAuth | None,
+        endpoint: Endpoint | None,
+        instances: Mapping[str, PluginInstance],
     ) -> None:
         service = route.service if route else None
         self.route = route
@@ -70,6 +79,9 @@ class RouteChain:
         self._metering_of = (
             {consumer: _id(metering.select(*ids, consumer)) for consumer in metering.consumers} if route else {}
         )
+        candidates = {each for each in (self._metering, *self._metering_of.values()) if each is not None}
+        #: None when no plugin that may run has a condition
+        self.conditions = RouteConditions.of(route, candidates, authentication, instances)
 
     def metering(self, consumer: str | None) -> str | None:
         """Return the id of the metering instance that runs for a request of this Consumer (its id), or None."""
@@ -124,12 +136,14 @@ class Snapshot:
             if isinstance(instance.config, KeyAuthConfig)
         }
         self._chains: dict[str, RouteChain] = {}
+        enabled = {instance.id: instance for instance in state.plugins if instance.enabled}
         for route in routes:
             instance = authentication.select(route.id, route.service.id if route.service else None)
             key_auth = authenticators[instance.id] if instance else None
-            self._chains[route.id] = RouteChain(route, metering, key_auth, self._endpoint(route.service))
+            endpoint = self._endpoint(route.service)
+            self._chains[route.id] = RouteChain(route, metering, instance, key_auth, endpoint, enabled)
         #: for requests without a Route: only global instances (FLT-7)
-        self.unrouted = RouteChain(None, metering, None, None)
+        self.unrouted = RouteChain(None, metering, None, None, None, enabled)
         #: configurations of the enabled metering instances, by id
         self.metering: dict[str, MeteringConfig] = {
             instance.id: instance.config

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from plugin_emulator.conditions import compile_condition
 from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, did_you_mean, pointer_text
 from plugin_emulator.gateway.entities import (
     Consumer,
@@ -297,6 +298,7 @@ class _Loader:
             service=service,
             route=route,
             consumer=consumer,
+            condition=compile_condition(fields["condition"], self.gateway) if "condition" in fields else None,
             tags=self._tags(declared),
         )
 

@@ -17,7 +17,7 @@ def validate_plugin(entity: Any, gateway: str) -> list[Problem]:
     is not one of GATEWAY_VERSIONS.
     """
     config_schema(gateway)
-    problems = check_entity(entity)
+    problems = check_entity(entity, gateway)
     if not isinstance(entity, dict):
         return problems
     name = entity.get("name")

@@ -94,6 +94,13 @@ class MeteringRuntime:
             instance.events += 1
             instance.put(entry)
 
+    def keep_out(self, instance_id: str, rule: str, reason: str) -> None:
+        """Count a request for which the instance's condition did not hold: no event (FLT-6, DRP-4)."""
+        instance = self._instances.get(instance_id) or self._retired.get(instance_id)
+        if instance is not None:
+            instance.requests += 1
+            instance.dropped[f"{rule}: {reason}"] += 1
+
     def statistics(self) -> dict[str, Any]:
         """Return counters by instance id: requests, events, dropped (by rule and reason), delivered, posts,
         failed_posts, lost (by reason), waiting, busy."""

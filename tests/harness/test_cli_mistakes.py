@@ -180,8 +180,8 @@ CONFIG = "config: {api_token: t, ingest_endpoint: http://h/e"
              "12: /services/0/plugins/0/config/meter_api_requests: expected a boolean, got a number"],
         ),
         (
-            f"  - name: metering-and-billing\n    {CONFIG}}}\n    condition: 'true'",
-            ["11: /services/0/plugins/0/condition: "],
+            f"  - name: metering-and-billing\n    {CONFIG}}}\n    condition: 'true =='",
+            ["11: /services/0/plugins/0/condition: is no CEL expression: unexpected end at line 1, column 8"],
         ),
         (
             '  - name: metering-and-billing\n    config:\n      api_token: ${{ env "DECK_NOT_SET_HERE" }}',
@@ -216,7 +216,8 @@ def test_an_unknown_key_at_the_top_of_a_state_file_is_told_with_the_known_one(
         ('{"_format_version": "3.0"}', ":1: has no plugin named metering-and-billing"),
         ("subject: {look_up_value_in: cookie}", ":1: /subject/look_up_value_in: expected one of: "),
         ("meter_api_request: true", ":1: /meter_api_request: unknown field 'meter_api_request'"),
-        ("name: metering-and-billing\ncondition: 'true'\nconfig: {}", ":2: /condition: "),
+        ("name: metering-and-billing\ncondition: 'a ~ b'\nconfig: {}", ":2: /condition: is no CEL expression: "),
+        ("name: metering-and-billing\ncondition: 1\nconfig: {}", ":2: /condition: expected a string"),
         ("- 1", ":1: has no plugin named metering-and-billing"),
     ],
 )

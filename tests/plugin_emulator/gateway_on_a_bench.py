@@ -55,6 +55,7 @@ class RecordingRuntime:
     def __init__(self) -> None:
         self.instances: Mapping[str, MeteringConfig] = {}
         self.logged: list[tuple[str, Exchange]] = []
+        self.kept_out: list[tuple[str, str]] = []
         self.stopped: bool | None = None
         self._arrived = asyncio.Event()
 
@@ -64,6 +65,9 @@ class RecordingRuntime:
     def log(self, instance_id: str, exchange: Exchange) -> None:
         self.logged.append((instance_id, exchange))
         self._arrived.set()
+
+    def keep_out(self, instance_id: str, rule: str, reason: str) -> None:
+        self.kept_out.append((instance_id, rule))
 
     def statistics(self) -> dict[str, Any]:
         return {"requests": len(self.logged)}

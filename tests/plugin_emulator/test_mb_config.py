@@ -442,7 +442,7 @@ def test_cfg_10_a_plugin_entity_with_every_field_is_accepted() -> None:
         instance_name="billing-1",
         tags=["team-a"],
         protocols=["grpc", "tls_passthrough", "ws"],
-        condition="http.method == 'GET'",
+        condition='http.method == "GET"',
         ordering={"before": {"access": ["key-auth"]}},
         service="example-service",
         route={"name": "example-route"},
@@ -452,8 +452,22 @@ def test_cfg_10_a_plugin_entity_with_every_field_is_accepted() -> None:
 
 
 def test_cfg_10_a_condition_of_1024_characters_is_accepted_and_one_more_is_not() -> None:
-    assert validate_plugin(entity(condition="é" * 1024), "3.15") == []
-    assert only(validate_plugin(entity(condition="é" * 1025), "3.15")).pointer == ("condition",)
+    for gateway in GATEWAY_VERSIONS:
+        longest = 'http.host == "' + "é" * 1009 + '"'
+        assert validate_plugin(entity(condition=longest), gateway) == []
+        (problem,) = validate_plugin(entity(condition=longest + " "), gateway)
+        assert (problem.pointer, problem.message) == (("condition",), "has 1025 characters, more than 1024")
+
+
+@pytest.mark.parametrize(
+    ("condition", "gateway"),
+    [('http.path ^= "/v1"', "3.16"), ('http.path.startsWith("/v1")', "3.14"), ("http.path ==", "3.15"), ("", "3.15")],
+)
+def test_cnd_5_a_condition_that_is_none_in_the_versions_language_is_a_problem_of_the_entity(
+    condition: str, gateway: str
+) -> None:
+    problem = only(validate_plugin(entity(condition=condition), gateway))
+    assert (problem.pointer, bool(problem.hint)) == (("condition",), True)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugin_emulator.conditions import compile_condition
 from plugin_emulator.documents import Document, InvalidDocument, parse_document, pointer_text
 from plugin_emulator.gateway.entities import GatewayState
 from plugin_emulator.gateway.entity_forms import entity_id
@@ -324,10 +325,28 @@ def test_a_file_that_holds_no_object_is_refused(text: str) -> None:
         load_state(parse_document(text), environ={})
 
 
-def test_a_condition_is_refused_rather_than_ignored() -> None:
-    text = f"plugins:\n- {METERING[:-1]},\n   condition: \"http.method == 'GET'\"}}"
-    assert problems(text) == [(3, "/plugins/0/condition", "field 'condition' is not emulated")]
-    assert len(loaded(text.replace("http.method == 'GET'", "")).plugins) == 1
+def test_cnd_5_a_condition_is_compiled_in_the_language_of_the_gateway_version() -> None:
+    text = f"plugins:\n- {METERING[:-1]},\n   condition: 'http.path ^= \"/v1\"'}}"
+    assert problems(text) == [
+        (3, "/plugins/0/condition", "is no CEL expression: unexpected '^' at line 1, column 11")
+    ]
+    (plugin,) = loaded(text, gateway="3.14").plugins
+    assert plugin.condition == compile_condition('http.path ^= "/v1"', "3.14")
+    assert plugin.condition != compile_condition('http.path == "/v1"', "3.16")
+
+
+@pytest.mark.parametrize("plugin", [METERING, "{name: key-auth}"])
+def test_cnd_5_the_condition_of_either_plugin_is_refused_with_its_line_when_it_is_none(plugin: str) -> None:
+    text = f"plugins:\n- {plugin[:-1]},\n   condition: 'http.method =='}}"
+    assert problems(text) == [
+        (3, "/plugins/0/condition", "is no CEL expression: unexpected end at line 1, column 15")
+    ]
+
+
+def test_a_condition_that_is_null_is_none_and_an_empty_one_is_refused() -> None:
+    text = f"plugins: [{METERING[:-1]}, condition: ~}}]"
+    assert loaded(text).plugins[0].condition is None
+    assert problems(text.replace("~", "''")) == [(1, "/plugins/0/condition", "is empty")]
 
 
 def test_cfg_7_the_gateway_version_decides_which_fields_there_are() -> None:
