@@ -6,10 +6,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: conformance test check bench docs wheel clean
+.PHONY: conformance self-check test check bench docs wheel clean
 
 conformance: $(STAMP)
 	$(BIN)/kong-metering conformance
+
+# Does the suite notice a broken gateway? Each known defect is planted in the emulator in turn.
+self-check: $(STAMP)
+	$(BIN)/kong-metering conformance --self-check
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
