@@ -62,6 +62,17 @@ class IngestControl:
         """Remove a lane; requests that hang in it are let go. Raises ControlError."""
         self._call("DELETE", self._lane(name))
 
+    def add_faults(self, name: str, script: Sequence[Any] | dict[str, Any]) -> None:
+        """Put a fault script behind what lane ``name`` has been told to do; its last step goes on for ever.
+
+        The lane's numbers and memory stay. Raises ControlError.
+        """
+        self._call("POST", f"{self._lane(name)}/faults", json.dumps(script).encode())
+
+    def remove_faults(self, name: str) -> None:
+        """Let nothing be out of the ordinary in lane ``name`` from the next request on. Raises ControlError."""
+        self._call("DELETE", f"{self._lane(name)}/faults")
+
     def counts(self, name: str = "") -> dict[str, int]:
         """Return a lane's number of requests and events, and of events by verdict. Raises ControlError."""
         document = json.loads(self._call("GET", self._lane(name)))

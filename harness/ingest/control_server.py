@@ -5,6 +5,8 @@ PUT     ``/lanes/<name>``                             set up a lane: token, scri
 GET     ``/lanes/<name>``                             its counts
 GET     ``/lanes/<name>/requests?after=N&wait=S``     captured requests from the N-th on; waits up to S seconds
 DELETE  ``/lanes/<name>``                             remove it; requests hanging in it are let go
+POST    ``/lanes/<name>/faults``                      a fault script for the requests to come, behind what is set
+DELETE  ``/lanes/<name>/faults``                      no faults for the requests to come
 GET     ``/lanes``                                    names and counts of all lanes
 ======  ============================================  =====================================================
 
@@ -52,6 +54,8 @@ class ControlServer:
                 web.put("/lanes/{name:[^/]*}", self._put),
                 web.get("/lanes/{name:[^/]*}", self._get),
                 web.delete("/lanes/{name:[^/]*}", self._delete),
+                web.post("/lanes/{name:[^/]*}/faults", self._add_faults),
+                web.delete("/lanes/{name:[^/]*}/faults", self._remove_faults),
                 web.get("/lanes/{name:[^/]*}/requests", self._requests),
             ]
         )
@@ -90,6 +94,26 @@ class ControlServer:
 
     async def _delete(self, request: web.Request) -> web.Response:
         return web.Response(status=204) if self._lanes.remove(request.match_info["name"]) else _gone()
+
+    async def _add_faults(self, request: web.Request) -> web.Response:
+        lane = self._lanes.get(request.match_info["name"])
+        if lane is None:
+            return _gone()
+        try:
+            script = FaultScript.parse(json.loads(await request.text()))
+        except InvalidDocument as error:
+            return _wrong(*(f"script{problem}" for problem in error.problems))
+        except ValueError as error:  # not JSON
+            return _wrong(str(error))
+        lane.script = lane.script.followed_by(script, lane.arrived)
+        return web.json_response(_counts(lane))
+
+    async def _remove_faults(self, request: web.Request) -> web.Response:
+        lane = self._lanes.get(request.match_info["name"])
+        if lane is None:
+            return _gone()
+        lane.script = FaultScript()
+        return web.Response(status=204)
 
     async def _requests(self, request: web.Request) -> web.Response:
         lane = self._lanes.get(request.match_info["name"])

@@ -125,6 +125,22 @@ class FaultScript:
             return NO_FAULT
         return self.steps[min(bisect_left(self.ends, number), len(self.steps) - 1)]
 
+    def followed_by(self, more: FaultScript, after: int) -> FaultScript:
+        """Return this script with ``more`` behind it, whose last step then goes on for ever.
+
+        ``more`` begins once every step of this script was used, and not before request number ``after`` + 1. This
+        script's own last step goes on only until then.
+        """
+        steps, ends = self.steps[:-1], self.ends[:-1]
+        last = ends[-1] if ends else 0
+        if after > last:
+            steps, ends, last = (*steps, self.steps[-1] if self.steps else NO_FAULT), (*ends, after), after
+        return FaultScript(
+            (*steps, *(more.steps or (NO_FAULT,))),
+            (*ends, *(last + end for end in more.ends or (1,))),
+            {**self.single, **{last + number: fault for number, fault in more.single.items()}},
+        )
+
 
 @functools.cache
 def _schema() -> Schema:
