@@ -43,9 +43,8 @@ def check_rows(results: Sequence[MutantResult], scenarios: Sequence[Scenario]) -
 def summary(results: Sequence[MutantResult], seconds: float) -> str:
     """Return the run in one sentence."""
     counts = {fate: sum(result.fate is fate for result in results) for fate in Fate}
-    text = (
-        f"{len(results)} mutants in {seconds:.0f} s: {counts[Fate.KILLED]} killed, {counts[Fate.SURVIVED]} survived"
-    )
+    what = "1 mutant" if len(results) == 1 else f"{len(results)} mutants"
+    text = f"{what} in {seconds:.0f} s: {counts[Fate.KILLED]} killed, {counts[Fate.SURVIVED]} survived"
     return text + (f", {counts[Fate.BROKEN]} broken." if counts[Fate.BROKEN] else ".")
 
 
