@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -19,14 +18,13 @@ from rich.table import Table
 import harness.conformance
 from harness import resources
 from harness.cli.main import EXIT_USAGE, EXIT_WRONG, CannotContinue
+from harness.cli.report_files import ReportFiles, ReportWish, check_writable
 from harness.conformance.outcome import Tally
 from harness.conformance.pool import Pool, StartedEndpoint
 from harness.conformance.pytest_plugin import ConformancePlugin
 from harness.conformance.rules import DEFAULT_PROFILE, PROFILES, rules_of, select
 from harness.conformance.runner import Order
 from harness.conformance.scenario import Scenario, read_scenarios
-from harness.report.json_report import JsonReport
-from harness.report.junit import JunitReport
 from harness.report.terminal import TerminalReport
 from harness.targets.target import Target
 
@@ -56,7 +54,28 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
     type=click.Path(path_type=Path),
     default=DEFAULT_REPORT_DIR,
     show_default=True,
-    help="Where conformance.json and junit.xml go.",
+    help="Where conformance.json, junit.xml and report.html go.",
+)
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the HTML report here too."
+)
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the run as Markdown; with --self-check --matrix, the matrix.",
+)
+@click.option("--step-summary", is_flag=True, help="Append the Markdown to the summary of a GitHub Actions step.")
+@click.option(
+    "--implementation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who made what is tested: organization, project, version, url, contact (YAML or JSON), for the reports.",
+)
+@click.option(
+    "--date",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
+    help="Date of the reports, UTC (default: that of SOURCE_DATE_EPOCH, or now).",
 )
 @click.option(
     "--strict", is_flag=True, help="Findings (breaks of rules that nothing public settles) fail the run too."
@@ -64,9 +83,6 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option("--self-check", is_flag=True, help="Run the suite against broken variants of the emulator instead.")
 @click.option("--mutant", "mutants", multiple=True, metavar="ID", help="With --self-check: only this; repeatable.")
 @click.option("--matrix", is_flag=True, help="With --self-check: run everything, and show what each scenario finds.")
-@click.option(
-    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="With --matrix: write it as a page too."
-)
 def command(
     scenarios: tuple[Path, ...],
     target: str,
@@ -79,22 +95,26 @@ def command(
     json_file: str | None,
     junit_file: str | None,
     report_dir: Path,
+    html_file: Path | None,
+    markdown: Path | None,
+    step_summary: bool,
+    implementation: Path | None,
+    date: datetime | None,
     strict: bool,
     self_check: bool,
     mutants: tuple[str, ...],
     matrix: bool,
-    markdown: Path | None,
 ) -> int:
     """Run the conformance suite and print rules × verdicts.
 
     SCENARIO are scenario files or directories of your own; without any, the suite's own are run. Ends with 0 when
     nothing failed, 1 when something did, 2 when the run could not be done.
     """
-    for option, given in (("--mutant", mutants), ("--matrix", matrix), ("--markdown", markdown)):
+    for option, given in (("--mutant", mutants), ("--matrix", matrix)):
         if given and not self_check:
             raise click.UsageError(f"{option} goes with --self-check")
-    if markdown is not None and not matrix:
-        raise click.UsageError("--markdown goes with --matrix")
+    if self_check and markdown is not None and not matrix:
+        raise click.UsageError("with --self-check, --markdown goes with --matrix")
     try:
         asked = None if rules is None else select(word for word in rules.split(",") if word.strip())
     except ValueError as error:
@@ -120,7 +140,7 @@ def command(
             return 0
         for option, file in (("--json", json_file), ("--markdown", markdown)):
             if file is not None and file != "-":
-                _check_writable(Path(file), option)
+                check_writable(Path(file), option)
         wish = broken_variants.Wish(matrix, workers or broken_variants.AT_ONCE, json_file, markdown)
         return broken_variants.run(planted, run, wish)
     if list_only:
@@ -133,20 +153,15 @@ def command(
         return 0
     # The table of a few scenarios is about their rules.
     shown = {rule for scenario in run for rule in scenario.rules} if asked is None and (scenarios or ids) else asked
-    files = {"conformance.json": report_dir / "conformance.json", "junit.xml": report_dir / "junit.xml"}
-    for file in files.values():
-        _check_writable(file, "--report-dir", create_folder=True)
-    for option, extra in (("--json", json_file), ("--junit", junit_file)):
-        if extra is not None and extra != "-":
-            _check_writable(Path(extra), option)
-    tally, json_report, junit_report = Tally(), JsonReport(), JunitReport()
+    reports = ReportWish(report_dir, json_file, junit_file, markdown, html_file, step_summary, implementation, date)
+    tally, files = Tally(), ReportFiles(reports, os.environ)
     # With the report on standard output, the table goes where it does not disturb.
     console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
     terminal = TerminalReport(console, shown)
     order = Order(profile, target, shipped, strict)
     plugin = ConformancePlugin(
         open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers or DEFAULT_WORKERS, order),
-        reports=(tally, json_report, junit_report, terminal),
+        reports=(tally, *files.reports, terminal),
         wanted=wanted,
         rules=rules_of(profile),
         target=target,
@@ -159,18 +174,8 @@ def command(
         raise CannotContinue(plugin.aborted)
     if code == pytest.ExitCode.INTERRUPTED or tally.finished is None:
         raise click.Abort
-    json_text, junit_text = json_report.text(), junit_report.text()
-    _write(files["conformance.json"], json_text)
-    _write(files["junit.xml"], junit_text)
-    if json_file == "-":
-        click.echo(json_text, nl=False)
-    elif json_file is not None:
-        _write(Path(json_file), json_text)
-    if junit_file is not None:
-        _write(Path(junit_file), junit_text)
-    console.print(
-        f"Report: {files['conformance.json']}, {files['junit.xml']}", style="dim", markup=False, highlight=False
-    )
+    written = ", ".join(map(str, files.write()))
+    console.print(f"Report: {written}", style="dim", markup=False, highlight=False)
     return 0 if tally.good else EXIT_WRONG
 
 
@@ -230,29 +235,6 @@ def _print_list(scenarios: Sequence[Scenario]) -> None:
     for scenario in scenarios:
         table.add_row(scenario.id, ", ".join(scenario.rules), scenario.title)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
-
-
-def _check_writable(file: Path, option: str, *, create_folder: bool = False) -> None:
-    """Make sure, before the run, that ``file`` can be written after it. Raises CannotContinue."""
-    try:
-        if create_folder:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise CannotContinue(f"{file}: cannot be written: {error.strerror}; change {option}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise CannotContinue(f"{path}: cannot be written: {error.strerror}") from None
 
 
 __all__ = ["EXIT_USAGE", "command"]

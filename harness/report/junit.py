@@ -16,9 +16,9 @@ _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 class JunitReport:
     """Gathers the stream; ``text`` gives the document once the run is over. A finding is a skipped test."""
 
-    def __init__(self) -> None:
+    def __init__(self, date: datetime | None = None) -> None:
         self._tally = Tally()
-        self._date = datetime.now(UTC)
+        self._date = date or datetime.now(UTC)
 
     def take(self, event: Event) -> None:
         """Take the next event in."""
