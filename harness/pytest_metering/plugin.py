@@ -1,0 +1,151 @@
+"""Hooks, options and fixtures. What they need is imported when a fixture is first used: pytest starts without it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.pytest_metering.gateway import Gateway
+    from harness.pytest_metering.gateway_process import GatewayProcess
+    from harness.pytest_metering.ingest import Ingest
+    from harness.pytest_metering.ingest_process import IngestProcess
+    from harness.pytest_metering.settings import Settings
+    from harness.pytest_metering.usage_events import UsageEvents
+
+_MARKER = "metering(allow_unexpected=False): events that nothing in the test looked at fail it unless allowed"
+
+#: Options of the command line, each an ini option of the same name too.
+_OPTIONS = (
+    ("gateway_url", "URL", "base URL of a gateway of your own that fixture `gateway` stands for"),
+    ("admin_url", "URL", "base URL of that gateway's Admin API (DB-less), to configure it"),
+    ("gateway_version", "VERSION", "version that the emulated gateway plays, e.g. 3.16"),
+    ("ingest_port", "PORT", "fixed port of the fake ingest endpoint; its URL is then the same in every test"),
+)
+_INI = (
+    ("ingest_host", "address that the fake ingest endpoint listens on, and that `ingest.url` names"),
+    ("token_env", "environment variable with the bearer token that the fake ingest endpoint takes"),
+    ("upstream", "echo (the default): an echo server answers for every Service; real: the Services themselves"),
+    ("timeout", "seconds that waiting takes at most (default 10)"),
+    ("quiet", "seconds without a delivery after which a gateway of your own counts as idle (default 1.5)"),
+)
+
+_ingest_key = pytest.StashKey["Ingest"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini settings."""
+    group = parser.getgroup("kong-metering", "usage metering")
+    for name, metavar, text in _OPTIONS:
+        option = f"--metering-{name.replace('_', '-')}"
+        group.addoption(option, dest=f"metering_{name}", metavar=metavar, default=None, help=text)
+        parser.addini(f"metering_{name}", f"same as {option}", default=None)
+    for name, text in _INI:
+        parser.addini(f"metering_{name}", text, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that passed when traffic came that it should not, or did not, expect."""
+    result = yield
+    ingest = item.stash.get(_ingest_key, None)
+    if ingest is not None:
+        ingest.verify()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what arrived at the endpoint."""
+    report = yield
+    ingest = item.stash.get(_ingest_key, None)
+    if ingest is not None and report.when == "call" and report.failed:
+        account = ingest.account_once()
+        if account:
+            report.sections.append(("metering", account))
+    return report
+
+
+@pytest.fixture(scope="session")
+def _metering_settings(pytestconfig: pytest.Config) -> Settings:
+    from harness.pytest_metering.settings import Settings
+
+    given = {}
+    for name in (*(option[0] for option in _OPTIONS), *(ini[0] for ini in _INI)):
+        value = pytestconfig.getoption(f"metering_{name}", default=None)
+        given[name] = pytestconfig.getini(f"metering_{name}") if value is None else value
+    try:
+        return Settings.of(given)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture(scope="session")
+def _metering_ingest_process(_metering_settings: Settings) -> Iterator[IngestProcess]:
+    from harness.pytest_metering.ingest_process import IngestProcess
+
+    process = IngestProcess(_metering_settings.ingest_host, _metering_settings.ingest_port)
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def _metering_gateway_process(_metering_settings: Settings) -> Iterator[GatewayProcess]:
+    from harness.pytest_metering.gateway_process import GatewayProcess
+
+    process = GatewayProcess(_metering_settings.gateway_version, echo=_metering_settings.upstream == "echo")
+    yield process
+    process.stop("kill")
+
+
+@pytest.fixture
+def ingest(
+    _metering_ingest_process: IngestProcess, _metering_settings: Settings, request: pytest.FixtureRequest
+) -> Iterator[Ingest]:
+    """A fake ingest endpoint of this test's own: what arrived, and what it does wrong on purpose."""
+    from harness.pytest_metering.ingest import Ingest
+
+    marker = request.node.get_closest_marker("metering")
+    options = dict(marker.kwargs) if marker is not None else {}
+    allow_unexpected = options.pop("allow_unexpected", False)
+    if options or (marker is not None and marker.args):
+        raise pytest.UsageError("mark.metering takes allow_unexpected=True and nothing else")
+    endpoint = Ingest(_metering_ingest_process, _metering_settings, allow_unexpected=bool(allow_unexpected))
+    request.node.stash[_ingest_key] = endpoint
+    yield endpoint
+    try:
+        endpoint.verify_rest()
+    finally:
+        endpoint.close()
+
+
+@pytest.fixture
+def gateway(ingest: Ingest, _metering_settings: Settings, request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """The gateway under test: an emulated one, or the one that --metering-gateway-url names."""
+    from harness.pytest_metering.gateway import EmulatedGateway, UserGateway
+
+    under_test: Gateway
+    if _metering_settings.gateway_url:
+        under_test = UserGateway(_metering_settings, ingest)
+    else:
+        under_test = EmulatedGateway(request.getfixturevalue("_metering_gateway_process"), _metering_settings, ingest)
+    yield under_test
+    under_test.close()
+
+
+@pytest.fixture
+def usage_events(ingest: Ingest) -> UsageEvents:
+    """The events accepted in this test: a list that waits, whenever it is read, until metering is idle."""
+    from harness.pytest_metering.usage_events import UsageEvents
+
+    return UsageEvents(ingest)
