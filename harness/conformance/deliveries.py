@@ -53,7 +53,8 @@ class Lost:
 class Deliveries:
     """All tries in order of time, all losses, and by lane the queue's settings as the scenario gives them.
 
-    A lane has no settings when they are not one queue's: several plugins send there, or they change on the way.
+    A lane has no settings when they are not one queue's: several plugins send there, they change on the way, or the
+    gateway is stopped, which sends what waits.
     ``exact`` is whether the times are virtual.
     """
 
@@ -129,7 +130,7 @@ def _times(texts: Iterable[Any], since: float, latest: float) -> Iterable[float]
 
 
 def _queues(scenario: Scenario) -> dict[str, Mapping[str, Any]]:
-    if any(step.reconfigure is not None for step in scenario.steps):
+    if any(step.reconfigure is not None or step.restart is not None for step in scenario.steps):
         return {}
     lanes = [plugin.get("lane", MAIN_LANE) for plugin in scenario.plugins]
     return {

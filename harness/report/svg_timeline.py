@@ -22,6 +22,8 @@ LEFT, RIGHT, TOP = 128, 20, 8
 ROW, AXIS = 24, 34
 #: Batches, and marks in a row, that still make a picture.
 MOST_ROWS, MOST_MARKS = 40, 300
+#: A window's end is drawn when it is at most this many times as late as the last thing that happened.
+WORTH = 4.0
 #: From this ratio of the whole to its smallest step on, the axis is logarithmic.
 WIDE = 200.0
 
@@ -70,8 +72,8 @@ def plot(deliveries: Deliveries, title: str) -> str:
         drawn += _lost(deliveries, len(shown), axis)
     height = TOP + (len(shown) + bool(deliveries.lost)) * ROW + AXIS
     tried = f"{len(deliveries.tries)} tries of {len(batches)} batches, {len(deliveries.lost)} entries lost"
-    early = sum(one.early for row in batches for one in row.tries)
-    words = f"{visible(title)}: {tried}" + (f", {early} too early" if early else "")
+    off = sum(one.off is not None for row in batches for one in row.tries)
+    words = f"{visible(title)}: {tried}" + (f", {off} not when the settings allow" if off else "")
     picture = (
         f'<svg class="plot" role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escape(words)}">'
         f"{''.join(drawn)}</svg>"
@@ -86,8 +88,11 @@ def _axis(shown: Sequence[Row], deliveries: Deliveries) -> _Axis:
         for one in row.tries:
             times += [one.made.at, one.made.at + (one.made.seconds or 0.0), *one.made.entered[:MOST_MARKS]]
             if one.allowed is not None:
-                times += [one.allowed.start, one.allowed.end or one.allowed.start]
+                times.append(one.allowed.start)
     end = max(times)
+    ends = [one.allowed.end for row in shown for one in row.tries if one.allowed is not None and one.allowed.end]
+    # A window that nobody waited for would leave no room for what happened: it runs out of the picture.
+    end = max([end, *(one for one in ends if one <= WORTH * end)])
     start = 0.0 if deliveries.exact else max(0.0, min(times) - (end - min(times)) * 0.05)
     end += max((end - start) * 0.04, 1e-3)
     tried = sorted({round(one.made.at, 6) for row in shown for one in row.tries} | {start})
@@ -146,9 +151,9 @@ def _allowed(one: PlottedTry, top: int, axis: _Axis) -> Iterator[str]:
 
 def _mark(one: PlottedTry, y: float, axis: _Axis) -> str:
     x = axis.x(one.made.at)
-    words = describe(one.made) + (", earlier than the settings allow" if one.early else "")
-    if one.early:
-        shape = f'<path class="early" d="M{x} {y - 7}l7 12h-14z"/>'
+    words = describe(one.made) + (f", too {one.off} for the settings" if one.off else "")
+    if one.off:
+        shape = f'<path class="off" d="M{x} {y - 7}l7 12h-14z"/>'
     elif one.made.succeeded:
         shape = f'<circle class="taken" cx="{x}" cy="{y}" r="5"/>'
     else:

@@ -42,11 +42,14 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class PlottedTry:
-    """A try, what the settings allow it, and whether it keeps to that. ``allowed`` is None when they do not say."""
+    """A try, what the settings allow it (None: they do not say), and how it breaks that.
+
+    Over HTTP it can only be too early; in virtual time too late as well.
+    """
 
     made: Try
     allowed: Allowed | None
-    early: bool = False
+    off: Literal["early", "late"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +84,33 @@ def rows(deliveries: Deliveries) -> list[Row]:
 def _plotted(
     tries: Sequence[Try], settings: Mapping[str, float] | None, free_at: float, exact: bool
 ) -> Iterator[PlottedTry]:
-    slack = EXACT if exact else CLOCKS
     previous: Try | None = None
     for one in tries:
         allowed: Allowed | None = None
-        early = False
+        due: float | None = None
         if settings is not None and previous is None:
-            allowed = _window(one, settings, free_at, exact)
+            allowed = _window(one, settings, free_at)
+            # Where a full batch came together, only the arrivals say; a partial one has to wait for the end.
+            partial = allowed is not None and one.events < settings["max_batch_size"]
+            due = (
+                allowed.end - SHORTEST_WINDOW if partial and allowed is not None and allowed.end is not None else None
+            )
         elif settings is not None and previous is not None and not previous.succeeded:
             wait = min(settings["max_retry_delay"], settings["initial_retry_delay"] * 2.0 ** min(one.number - 1, 64))
-            start = _over(previous) + wait
-            allowed = Allowed("retry", start, start if exact else None)
-            early = one.at < start - slack
-        yield PlottedTry(one, allowed, early)
+            due = _over(previous) + wait
+            allowed = Allowed("retry", due, due if exact else None)
+        yield PlottedTry(one, allowed, _off(one, allowed, due, exact))
         previous = one
 
 
-def _window(first: Try, settings: Mapping[str, float], free_at: float, exact: bool) -> Allowed | None:
+def _off(one: Try, allowed: Allowed | None, due: float | None, exact: bool) -> Literal["early", "late"] | None:
+    if due is not None and one.at < due - (EXACT if exact else CLOCKS):
+        return "early"
+    end = None if allowed is None else allowed.end
+    return "late" if exact and end is not None and one.at > end + EXACT else None
+
+
+def _window(first: Try, settings: Mapping[str, float], free_at: float) -> Allowed | None:
     """The window of a batch opens when the queue is free to take its first entry."""
     length = settings["max_coalescing_delay"]
     windowed = settings["max_batch_size"] > 1 and length >= SHORTEST_WINDOW and settings["concurrency_limit"] == 1
