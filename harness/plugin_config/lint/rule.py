@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -109,7 +108,7 @@ class LintedPlugin:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
-        return value if math.isfinite(value) and abs(value) < _LARGEST else None
+        return value if -_LARGEST < value < _LARGEST else None  # neither nan nor inf is
 
     def flag(self, default: bool, *path: str | int) -> bool | None:
         """Return the boolean at ``path`` in ``config``, ``default`` when it is absent; None when it is not known."""

@@ -110,6 +110,8 @@ def slower_than_traffic(linted: LintedPlugin) -> Iterator[Remark]:
     queue = _queue(linted)
     if queue is None or queue.batch is None or queue.batch <= 1 or not queue.waits or linted.context.rps is None:
         return
+    if queue.delay is None:
+        return
     size = queue.batch if queue.window_is_open else 1
     name = "max_batch_size" if queue.window_is_open else "max_coalescing_delay"
     yield from _capacity(linted, queue, size, name, f"raise {name}")

@@ -226,6 +226,20 @@ def test_lint_and_its_reports_take_any_value_anywhere(
         assert line.plain.isprintable()
 
 
+@pytest.mark.parametrize(
+    "number",
+    [10**400, -(10**400), float("inf"), float("-inf"), float("nan"), 1e300, True],
+    ids=lambda number: f"{str(number)[:6]}",
+)
+@pytest.mark.parametrize("name", QueueSettings.__struct_fields__)
+def test_a_number_beyond_all_sense_is_left_to_validation(name: str, number: Any) -> None:
+    """It is neither calculated with nor compared, whatever the rate."""
+    queue = {"max_batch_size": 100, name: number}
+    context: dict[str, Any]
+    for context in ({}, {"rps": 900.0}):
+        assert set(rules(plugin({"queue": queue}), **context)) <= set(rules(plugin(), **context))
+
+
 @given(
     st.text(alphabet="QXZJ", min_size=12, max_size=16),
     st.sampled_from(["{}", "vault://env/{}", "{{vault://{}", "x {{vault://env/a}} {}", "{{vault://{}}}"]),
@@ -247,6 +261,7 @@ def test_no_finding_quotes_a_secret(secret: str, form: str, amberflo: bool) -> N
 @pytest.mark.parametrize(
     ("text", "found_rules"),
     [
+        ("", []),
         ("spat_x", ["secret-literal"]),
         ("$AUTH_TOKEN", ["secret-literal"]),
         ("vault://env/x", ["vault-reference-without-braces"]),
@@ -320,6 +335,7 @@ def test_a_password_in_the_url_is_a_secret() -> None:
         ("https://api.konghq.com.example.com/api/v1/events", []),
         ("https://meter.example.com/v3/openmeter/events", ["ingest-path-does-not-fit"]),
         ("https://meter.example.com/custom", []),
+        ("https://cloud.konghq.com/custom", []),
         ("ftp://meter.example.com", []),
     ],
 )
@@ -486,6 +502,7 @@ def test_files_of_one_gateway_are_looked_at_together_when_asked() -> None:
         ({"service": "a"}, {"route": "r", "service": "a"}, Overlap.YES),
         ({"service": "a", "consumer": "x"}, {"route": "r", "consumer": "y"}, Overlap.NO),
         ({"consumer": {"username": "alice"}}, {"consumer": "alice"}, Overlap.YES),
+        ({"service": {"id": "7FCA84D6"}}, {"service": {"id": "7fca84d6"}}, Overlap.YES),
         ({"service": Reference("A")}, {"service": "a"}, Overlap.UNKNOWN),
     ],
 )
