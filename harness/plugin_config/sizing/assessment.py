@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from plugin_emulator.queue import QueueSettings
 
 from .runs import OutageFigures, SteadyFigures, outage_starts, run_outage, run_steady
-from .workload import Workload
+from .workload import Workload, cycle
 
 #: Told before each simulated run what it is about.
 OnRun = Callable[[str], None]
@@ -50,7 +50,7 @@ def assess(settings: QueueSettings, workload: Workload, who: str, on_run: OnRun)
     """
     on_run(f"{who} settings, steady traffic")
     steady, began = run_steady(settings, workload)
-    starts = outage_starts(settings, workload, began, _shifts(workload))
+    starts = outage_starts(settings, workload, began, _shifts(settings, workload))
     figures: list[OutageFigures] = []
     for kind in reversed(workload.kinds):
         on_run(f"{who} settings, outage ({kind})")
@@ -83,6 +83,8 @@ def survives(settings: QueueSettings, workload: Workload, outage: float, who: st
     return True
 
 
-def _shifts(workload: Workload) -> int:
-    arrivals = workload.rate * workload.outage * len(workload.kinds)
+def _shifts(settings: QueueSettings, workload: Workload) -> int:
+    if settings.concurrency_limit == -1:  # events that are sent by themselves begin their tries at all instants
+        return 1
+    arrivals = workload.rate * (workload.outage + 2 * cycle(settings, workload)) * len(workload.kinds)
     return max(1, min(_MOST_SHIFTS, int(_ARRIVALS_FOR_SHIFTS / (arrivals + 1))))

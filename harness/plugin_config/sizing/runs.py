@@ -10,7 +10,17 @@ from plugin_emulator.queue import QueueSettings
 from plugin_emulator.runtime.simulation import Answer, simulate
 
 from .record import Record, Traffic
-from .workload import OutageKind, Workload, capacity, cycle, first_try_from, given_up_after, keeps_up, room
+from .workload import (
+    OutageKind,
+    Workload,
+    capacity,
+    cycle,
+    events_per_post,
+    first_try_from,
+    given_up_after,
+    keeps_up,
+    room,
+)
 
 #: Points of a curve of waiting events.
 _SAMPLES = 600
@@ -18,12 +28,15 @@ _SAMPLES = 600
 _STEADY_SECONDS = 60.0
 _STEADY_POSTS = 20
 _STEADY_ARRIVALS = 300_000
-#: A backlog that has not drained after so many arrivals more is not watched any further.
-_MOST_WHILE_DRAINING = 1_000_000
+#: An outage begins after so many batches, or fewer, when they are far apart: after about so many arrivals.
+_BATCHES_BEFORE = 5
+_ARRIVALS_BEFORE = 20_000
+#: A backlog that has not drained after so many arrivals more, and twice its own number, is not watched any further.
+_MOST_WHILE_DRAINING = 200_000
 #: How long a queue that cannot drain is watched after the outage, in seconds.
 _WATCHED_AFTER = 60.0
 #: With ``concurrency_limit`` -1 every event fares by itself: of more tries than this, one event in n is simulated.
-_MOST_TRIES = 300_000
+_MOST_TRIES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +193,8 @@ def outage_starts(settings: QueueSettings, workload: Workload, began: Sequence[f
         return [full_at]
     if not began:  # nothing is ever sent: every event is refused
         return [5 / workload.rate]
-    place = min(5, len(began) - 1)
+    early = [at for at in began[: _BATCHES_BEFORE + 1] if at * workload.rate < _ARRIVALS_BEFORE]
+    place = max(len(early), min(2, len(began))) - 1
     at = began[place]
     period = at - began[place - 1] if place else cycle(settings, workload)
     return [at] + [at - period * shift / (shifts + 1) for shift in range(1, shifts + 1) if at >= period]
@@ -196,7 +210,7 @@ def _full_at(settings: QueueSettings, workload: Workload) -> float:
     """Return by when a queue that cannot keep up is full, in seconds; 0 for one that does."""
     if keeps_up(settings, workload):
         return 0.0
-    return (room(settings, workload.event_bytes) + 2 * settings.max_batch_size) / workload.rate
+    return (room(settings, workload.event_bytes) + 2 * events_per_post(settings)) / workload.rate
 
 
 def _longest_drain(settings: QueueSettings, workload: Workload, kind: OutageKind, length: float) -> float:
@@ -204,7 +218,8 @@ def _longest_drain(settings: QueueSettings, workload: Workload, kind: OutageKind
     recovery = first_try_from(settings, workload.failure(kind).duration, length)[0] - length + workload.rtt
     held = min(room(settings, workload.event_bytes), workload.rate * (length + recovery)) + settings.max_batch_size
     drain = held / (capacity(settings, workload.rtt) - workload.rate)
-    return recovery + min(2 * drain, _MOST_WHILE_DRAINING / workload.rate) + 5 * cycle(settings, workload) + 60.0
+    most = max(_MOST_WHILE_DRAINING, 2 * held) / workload.rate
+    return recovery + min(2 * drain, most) + 5 * cycle(settings, workload) + 60.0
 
 
 def _thinning(settings: QueueSettings, workload: Workload, kind: OutageKind, length: float) -> int:
