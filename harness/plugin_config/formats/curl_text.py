@@ -24,10 +24,11 @@ from .json_text import json_text, refuse_unfit
 ARGUMENT_BYTES = 128 * 1024
 #: What a gateway reads as the first line of a request by default.
 _URL_CHARACTERS = 8000
+_EXPANDED_IN_HERE_DOCUMENT = str.maketrans({character: f"\\{character}" for character in "\\$`"})
 #: Variables that a shell gives a value of its own, whatever is in the environment.
 _OF_THE_SHELL = frozenset(
-    """_ BASHOPTS BASHPID BASH_VERSION EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD IFS LINENO OPTARG OPTIND
-    PPID PS4 PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM UID""".split()  # noqa: SIM905  # reads better than 23 quotes
+    """_ BASHOPTS BASHPID BASH_VERSION EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD IFS LINENO OPTARG
+    OPTIND PPID PS4 PWD RANDOM SECONDS SHELLOPTS SHLVL SRANDOM UID""".split()  # noqa: SIM905  # reads better than 23 quotes
 )
 
 
@@ -44,8 +45,10 @@ class Api:
     """One API that creates plugins.
 
     ``base`` is its URL in front of ``/plugins/``, as text between double quotes in a shell; ``documented_base`` the
-    same as a word of a shell, as on the vendor's pages. ``variables`` are what ``base`` is made of: shell variable ->
-    environment variable it is taken from, percent-encoded. ``token`` is the variable that holds a bearer token.
+    same as a word of a shell, as on the vendor's pages. ``variables`` are what a call needs besides the plugin's own;
+    ``segments`` those of them that are parts of ``base``: shell variable -> environment variable, which is
+    percent-encoded. ``checks`` are commands that look at them; they may call ``stop MESSAGE``. ``header`` is one more
+    line to send, in which the shell expands variables; it stays out of arguments.
     ``documented_command`` and ``documented_headers`` are how the vendor's pages call curl. ``open_segment`` is the
     pages' placeholder of an open scope, ``{kind}`` in it; ``open_variable`` the variable that holds it otherwise,
     ``{KIND}`` in it, and ``open_content`` what that is. ``names_in_body`` says whether an entity that is named in a
@@ -62,8 +65,10 @@ class Api:
     open_variable: str
     open_content: str
     names_in_body: bool
-    variables: dict[str, Variable] = field(default_factory=dict)
-    token: Variable | None = None
+    variables: tuple[Variable, ...] = ()
+    segments: dict[str, Variable] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
+    header: str = ""
 
 
 def refuse_unsendable(api: Api, entity: PluginEntity) -> None:
@@ -98,10 +103,8 @@ def script(api: Api, entities: Sequence[PluginEntity]) -> str:
     """
     for entity in entities:
         refuse_unsendable(api, entity)
-    tokens = [] if api.token is None else [api.token]
     values = {reference.name for entity in entities for _, reference in references(entity.config)}
-    taken = values | {variable.name for variable in (*tokens, *api.variables.values())}
-    needed = _Needed(Names(taken), tokens, segments=dict(api.variables))
+    needed = _Needed(Names(values | {variable.name for variable in api.variables}), api.variables, dict(api.segments))
     posts = [line for entity in entities for line in ("", *_post(api, entity, needed))]
     return "\n".join([*_head(api, needed), "", *_preparation(api, needed), *posts]) + "\n"
 
@@ -111,14 +114,14 @@ class _Needed:
     """What a script needs to be told: shell variables, each with the environment variable it is made from."""
 
     names: Names
-    tokens: list[Variable] = field(default_factory=list)
+    of_the_api: tuple[Variable, ...]
+    segments: dict[str, Variable]
     strings: dict[str, Variable] = field(default_factory=dict)
-    segments: dict[str, Variable] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables with what they hold, in the order of their first use."""
         contents: dict[str, str] = {}
-        for variable in (*self.tokens, *self.segments.values(), *self.strings.values()):
+        for variable in (*self.of_the_api, *self.segments.values(), *self.strings.values()):
             contents.setdefault(variable.name, variable.content)
         return contents
 
@@ -145,24 +148,11 @@ def _preparation(api: Api, needed: _Needed) -> list[str]:
         functions.append(JSON)
     if needed.segments:
         functions.append(SEGMENT)
-    if api.token is None:
-        functions.append(post_function())
-    else:
-        functions += [_token_check(api.token), post_function(f"Authorization: Bearer ${api.token.name}")]
+    functions += [*api.checks, post_function(api.header)]
     lines = "\n\n".join(functions).split("\n")
     made = [f'{name}=$(segment "${variable.name}")' for name, variable in needed.segments.items()]
     made += [f'{name}=$(json "${variable.name}")' for name, variable in needed.strings.items()]
     return [*lines, "", *made] if made else lines
-
-
-def _token_check(token: Variable) -> str:
-    return "\n".join(
-        [
-            f"case ${token.name} in",
-            f'  *[[:space:][:cntrl:]]*) stop "{token.name} holds white space, which is no part of a token" ;;',
-            "esac",
-        ]
-    )
 
 
 def _post(api: Api, entity: PluginEntity, needed: _Needed) -> list[str]:
@@ -200,7 +190,7 @@ def _json_variable(name: str) -> str:
 
 
 def _in_here_document(text: str) -> str:
-    return re.sub(r"[\\$`]", r"\\\g<0>", text)
+    return text.translate(_EXPANDED_IN_HERE_DOCUMENT)
 
 
 # The script of the vendor's pages.

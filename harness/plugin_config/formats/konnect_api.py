@@ -16,6 +16,18 @@ SCRIPT = "konnect-api.sh"
 _TOKEN = Variable("KONNECT_TOKEN", "a personal or system account access token of Konnect")
 _REGION = Variable("KONNECT_REGION", "the region of the control plane, such as us or eu")
 _CONTROL_PLANE = Variable("CONTROL_PLANE_ID", "the id of the control plane")
+_AUTHORIZATION = f"Authorization: Bearer ${_TOKEN.name}"
+
+#: A line break in it would begin a header of its own.
+_TOKEN_CHECK = f"""\
+case ${_TOKEN.name} in
+  *[[:space:][:cntrl:]]*) stop "{_TOKEN.name} holds white space, which is no part of a token" ;;
+esac"""
+#: With a slash in it, the token would go to another host.
+_REGION_CHECK = f"""\
+case ${_REGION.name} in
+  *[!A-Za-z0-9-]*) stop "{_REGION.name} is no region: write one such as us or eu" ;;
+esac"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +53,34 @@ class KonnectApi:
         if options.region is not None and not re.fullmatch(r"[A-Za-z0-9-]+", options.region):
             raise CannotExpress(self.name, "region", "it is no part of a host's name", "give one such as us or eu")
         control_plane = None if options.control_plane is None else self._segment(options.control_plane)
-        variables: dict[str, Variable] = {}
+        variables = [_TOKEN]
+        checks = [_TOKEN_CHECK]
         if options.region is None:
-            variables["region"] = _REGION
+            variables.append(_REGION)
+            checks.append(_REGION_CHECK)
+        segments: dict[str, Variable] = {}
         if control_plane is None:
-            variables["control_plane"] = _CONTROL_PLANE
+            variables.append(_CONTROL_PLANE)
+            segments["control_plane"] = _CONTROL_PLANE
         api = Api(
             format_name=self.name,
             title="Creates plugins through Konnect's control plane API",
-            base=_base(options.region or "$region", control_plane or "$control_plane"),
+            base=_base(options.region or f"${_REGION.name}", control_plane or "$control_plane"),
             documented_base=_base(options.region or "{region}", control_plane or "{controlPlaneId}"),
             documented_command="curl -X POST",
             documented_headers=(
                 "accept: application/json",
                 "Content-Type: application/json",
-                f"Authorization: Bearer ${_TOKEN.name}",
+                _AUTHORIZATION,
             ),
             open_segment="{{kind}Id}",
             open_variable="{KIND}_ID",
             open_content="the id of the {Kind}",
             names_in_body=False,
-            variables=variables,
-            token=_TOKEN,
+            variables=tuple(variables),
+            segments=segments,
+            checks=tuple(checks),
+            header=_AUTHORIZATION,
         )
         write = documented if options.as_documented else script
         return [OutputFile(SCRIPT, write(api, entities))]
