@@ -208,7 +208,7 @@ class Page:
             raise BrowserError(_exception(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, patience: float = PATIENCE) -> None:
+    def wait_for(self, script: str, patience: float = 10.0) -> None:
         """Wait until the expression is true. Raises BrowserError when it does not become so."""
         deadline = time.monotonic() + patience
         while not self.evaluate(script):
@@ -217,15 +217,16 @@ class Page:
             time.sleep(0.02)
 
     def click(self, selector: str) -> None:
-        """Press the left button in the middle of the first element that ``selector`` finds."""
+        """Press the left button in the middle of the first element to be seen that ``selector`` finds."""
         quoted = json.dumps(selector)
         at = self.evaluate(
-            f"(() => {{ const one = document.querySelector({quoted}); if (!one) return null;"
+            f"(() => {{ const all = [...document.querySelectorAll({quoted})];"
+            "const one = all.find((one) => one.checkVisibility()); if (!one) return null;"
             "one.scrollIntoView({block: 'center', behavior: 'instant'}); const box = one.getBoundingClientRect();"
             "return {x: box.x + box.width / 2, y: box.y + box.height / 2}; })()"
         )
         if at is None:
-            raise BrowserError(f"nothing is found by {selector}")
+            raise BrowserError(f"nothing to be seen is found by {selector}")
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", {"type": kind, **at, "button": "left", "clickCount": 1})
 

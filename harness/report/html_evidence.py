@@ -21,12 +21,14 @@ def scenario_section(scenario: ScenarioFinished, tally: Tally) -> str:
     verdict = scenario.verdict.value
     groups = " ".join(dict.fromkeys(rule.partition("-")[0] for rule in scenario.rules))
     opened = " open" if scenario.verdict in SHOWN else ""
+    target, rules = scenario_target(scenario.id), f"{', '.join(scenario.rules)}, {scenario.seconds:.2f} s"
     return (
-        f'<details class="scenario" id="{_text(scenario_target(scenario.id))}" data-id="{_text(scenario.id)}" '
-        f'data-verdict="{verdict}" data-groups="{_text(groups)}"{opened}>'
-        f'<summary><span class="badge {verdict}">{verdict}</span> <strong>{_text(scenario.id)}</strong> '
-        f'{_text(scenario.title)} <span class="rules">{_text(", ".join(scenario.rules))}, {scenario.seconds:.2f} s'
-        f"</span></summary>{''.join(_evidence(scenario, tally))}</details>\n"
+        f'<details class="scenario" data-id="{_text(scenario.id)}" data-verdict="{verdict}" '
+        f'data-groups="{_text(groups)}"{opened}>'
+        f'<summary id="{_text(target)}"><span class="badge {verdict}">{verdict}</span> '
+        f"<strong>{_text(scenario.id)}</strong> {_text(scenario.title)} "
+        f'<span class="rules">{_text(rules)}</span></summary>'
+        f"{''.join(_evidence(scenario, tally))}</details>\n"
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,14 +24,19 @@ expect: {ended_at: 3}
 """
 
 
-def conformance(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def conformance(
+    *options: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness.cli.main", "conformance", *options]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "--no-such-option"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, env=environment, check=False)
+    own = {
+        name: value for name, value in os.environ.items() if name not in ("GITHUB_STEP_SUMMARY", "SOURCE_DATE_EPOCH")
+    }
+    whole = {**own, "PYTHONPATH": path, "PYTEST_ADDOPTS": "--no-such-option", **(environment or {})}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100, env=whole, check=False)
 
 
-def test_the_virtual_time_rules_pass_and_both_reports_are_written(tmp_path: Path) -> None:
+def test_the_virtual_time_rules_pass_and_the_reports_are_written(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --also-not-an-option\n")
     done = conformance("--rules", "RET-3,CAP-5", "--json", "-", "--junit", "unit.xml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -41,6 +47,26 @@ def test_the_virtual_time_rules_pass_and_both_reports_are_written(tmp_path: Path
         assert ElementTree.parse(tmp_path / name).getroot().tag == "testsuites"
     assert "Rules × verdicts" in done.stderr
     assert "\x1b[" not in done.stderr
+
+
+def test_every_report_can_be_had_at_once_with_the_date_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(WRONG)
+    (tmp_path / "made-by.yaml").write_text("{organization: Example, project: some gateway}")
+    summary = tmp_path / "summary.md"
+    summary.write_text("what an earlier step wrote\n")
+    options = ["--html", "page.html", "--markdown", "page.md", "--step-summary", "--implementation", "made-by.yaml"]
+    environment = {"GITHUB_STEP_SUMMARY": str(summary), "SOURCE_DATE_EPOCH": "86400"}
+    done = conformance("wrong.yaml", *options, cwd=tmp_path, environment=environment)
+    assert done.returncode == 1, done.stderr
+    page, markdown = (tmp_path / "page.html").read_text(), (tmp_path / "page.md").read_text()
+    assert page == (tmp_path / "reports/report.html").read_text()
+    assert summary.read_text() == f"what an earlier step wrote\n{markdown}"
+    assert "<code>ended&#95;at</code>" in markdown
+    assert "wrong-expectation" in page
+    document = json.loads((tmp_path / "reports/conformance.json").read_text())
+    assert (document["date"], document["implementation"]["project"]) == ("1970-01-02T00:00:00+00:00", "some gateway")
+    for text in (page, markdown, (tmp_path / "reports/junit.xml").read_text()):
+        assert f"kong-metering conformance {tmp_path / 'wrong.yaml'}" in text
 
 
 def test_both_tutorials_pass_over_http_and_leave_no_secret_behind(tmp_path: Path) -> None:
@@ -81,6 +107,13 @@ def test_a_mistake_in_a_scenario_file_is_one_line_with_its_place(tmp_path: Path)
         (["--rules", "CND-6"], "no scenario is about these rules"),
         (["--profile", "kong-2.8"], "'kong-2.8' is not one of"),
         (["missing.yaml"], "does not exist"),
+        (
+            ["--rules", "BAT-1", "--step-summary"],
+            "--step-summary goes with GitHub Actions: GITHUB_STEP_SUMMARY is not set",
+        ),
+        (["--rules", "BAT-1", "--html", "no/folder.html"], "no/folder.html: cannot be written"),
+        (["--rules", "BAT-1", "--implementation", "taken"], "taken:1: does not describe an implementation"),
+        (["--rules", "BAT-1", "--date", "tomorrow"], "'tomorrow' does not match the formats"),
         (["--rules", "BAT-1", "--report-dir", "taken"], "taken/conformance.json: cannot be written"),
     ],
 )

@@ -52,8 +52,9 @@
     if (chosen) {
       chosen.hidden = false;
       chosen.open = true;
-      chosen.scrollIntoView();
-      chosen.querySelector("summary").focus({ preventScroll: true });
+      const summary = chosen.querySelector("summary");
+      summary.scrollIntoView();
+      summary.focus({ preventScroll: true });
     }
   };
 
