@@ -14,7 +14,7 @@ from plugin_emulator.documents import parse_document
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.server import Gateway
 from plugin_emulator.gateway.state_file import load_state
-from plugin_emulator.metering_and_billing.config import MeteringConfig
+from plugin_emulator.metering_and_billing.config import NEWEST_GATEWAY, MeteringConfig
 
 Respond = Callable[["Received", asyncio.StreamWriter], Awaitable[bool]]
 
@@ -172,6 +172,7 @@ class Bench:
     gateway: Gateway
     runtime: RecordingRuntime
     upstream: Upstream
+    log: list[str] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -192,7 +193,9 @@ def example_state(port: int, **changes: Any) -> dict[str, Any]:
             {
                 **service,
                 "routes": [{"name": "example-route", "paths": ["/anything"], **changes.pop("route", {})}],
-                "plugins": [{"name": "key-auth", "config": changes.pop("key_auth", {})}],
+                "plugins": [
+                    {"name": "key-auth", "config": changes.pop("key_auth", {}), **changes.pop("key_auth_entity", {})}
+                ],
             },
             {"name": "open", "url": f"http://127.0.0.1:{port}", "routes": [{"name": "open", "paths": ["/open"]}]},
         ],
@@ -210,29 +213,37 @@ def metering(**scope: Any) -> dict[str, Any]:
     return {"name": "metering-and-billing", "config": config, **scope}
 
 
-def load(state: dict[str, Any]) -> Any:
-    return load_state(parse_document(json.dumps(state)), environ={})
+def load(state: dict[str, Any], version: str = NEWEST_GATEWAY) -> Any:
+    return load_state(parse_document(json.dumps(state)), environ={}, gateway=version)
 
 
 @contextlib.asynccontextmanager
 async def bench(
-    respond: Respond | None = None, *, echo: bool = False, admin: bool = False, **changes: Any
+    respond: Respond | None = None,
+    *,
+    echo: bool = False,
+    admin: bool = False,
+    version: str = NEWEST_GATEWAY,
+    **changes: Any,
 ) -> AsyncIterator[Bench]:
     """A started gateway with the example state, changed by ``changes``."""
     upstream = Upstream(respond)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     upstream.port = server.sockets[0].getsockname()[1]
     runtime = RecordingRuntime()
+    log: list[str] = []
     gateway = Gateway(
-        load(example_state(upstream.port, **changes)),
+        load(example_state(upstream.port, **changes), version),
         runtime,
         echo_upstream=echo,
         admin_port=0 if admin else None,
+        gateway=version,
         environ={},
+        log=log.append,
     )
     await gateway.start()
     try:
-        yield Bench(gateway, runtime, upstream)
+        yield Bench(gateway, runtime, upstream, log)
     finally:
         await gateway.stop(graceful=False)
         server.close()
