@@ -42,6 +42,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 scenario``, ``2 scenarios``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def rules_concerned(scenario: ScenarioFinished, tally: Tally) -> list[Rule]:
     """Return the rules that the scenario's failures break, without any those that it shows, in order."""
     broken = [rule for failure in scenario.failures for rule in failure.rules]

@@ -16,7 +16,7 @@ from string import Template
 
 from harness.conformance.outcome import WORST_FIRST, Event, Tally, Verdict
 from harness.conformance.rules import Rule
-from harness.report.evidence import GROUPS, visible
+from harness.report.evidence import GROUPS, counted, visible
 from harness.report.html_evidence import scenario_section, scenario_target
 from harness.report.implementation import Implementation, default_implementation
 
@@ -87,7 +87,7 @@ def _summary(tally: Tally) -> str:
     assert started is not None and finished is not None
     counts = [f"{tally.count(one)} {one.value}" for one in Verdict if tally.count(one) or one is Verdict.PASS]
     covered = sum(tally.verdict(rule) not in (Verdict.NOT_COVERED, Verdict.SKIP) for rule in tally.rules)
-    words = f"{len(tally.scenarios)} scenarios in {finished.seconds:.1f} s: {', '.join(counts)}."
+    words = f"{counted(len(tally.scenarios), 'scenario')} in {finished.seconds:.1f} s: {', '.join(counts)}."
     words += f" Rules covered: {covered} of {len(tally.rules)}."
     if started.strict:
         words += " Strict: findings are failures."

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.conformance.outcome import WORST_FIRST, Event, Failure, ScenarioFinished, Tally, Verdict
 from harness.conformance.rules import Rule
-from harness.report.evidence import GROUPS, SHOWN, indented, requests_concerned, rules_concerned, visible
+from harness.report.evidence import GROUPS, SHOWN, counted, indented, requests_concerned, rules_concerned, visible
 
 #: What GitHub takes of one step's summary, in bytes, with some room.
 STEP_SUMMARY_LIMIT = 1_000_000
@@ -27,7 +27,10 @@ _MARKS = {
     Verdict.SKIP: "⏭️",
     Verdict.NOT_COVERED: "⬜",
 }
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()#+!|~<>&@:$\"'-]")
+#: Markup, what GitHub makes a link or an emoji of, and what would begin a list.
+_SPECIAL = re.compile(r"[\\`*_\[\]#|~<>&@$]|:(?=\S)|^[-+=]")
+#: With more rules than these, their ids are enough.
+FEW_RULES = 20
 
 
 def prose(text: str) -> str:
@@ -93,7 +96,7 @@ def _head(tally: Tally) -> Iterator[str]:
     mark = _MARKS[Verdict.PASS if tally.good else Verdict.FAIL]
     yield f"## {mark} Metering conformance: {prose(started.target)} as {prose(started.profile)}"
     strict = " Strict: findings are failures." if started.strict else ""
-    yield f"**{len(tally.scenarios)} scenarios in {finished.seconds:.1f} s: {counts}.**{strict}"
+    yield f"**{counted(len(tally.scenarios), 'scenario')} in {finished.seconds:.1f} s: {counts}.**{strict}"
     if finished.aborted:
         yield f"The run could not be completed: {prose(finished.aborted)}"
 
@@ -124,8 +127,11 @@ def _open_rules(tally: Tally) -> Iterator[str]:
         yield "\n".join(_rule_table(rows, tally))
     missing = _having(tally, Verdict.NOT_COVERED)
     if missing:
-        table = "\n".join(_rule_table([(rule, Verdict.NOT_COVERED) for rule in missing], tally))
-        yield f"<details>\n<summary>{len(missing)} rules not covered by this run</summary>\n\n{table}\n\n</details>"
+        rows = [(rule, Verdict.NOT_COVERED) for rule in missing]
+        few = len(missing) <= FEW_RULES
+        listed = "\n".join(_rule_table(rows, tally)) if few else ", ".join(rule.id for rule in missing)
+        title = f"{counted(len(missing), 'rule')} not covered by this run"
+        yield f"<details>\n<summary>{title}</summary>\n\n{listed}\n\n</details>"
 
 
 def _rule_table(rows: Sequence[tuple[Rule, Verdict]], tally: Tally) -> Iterator[str]:
@@ -145,7 +151,7 @@ def _evidence(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
     title = html.escape(f"{scenario.verdict.value.upper()} {visible(scenario.id)}")
     yield f"<details>\n<summary>{_MARKS[scenario.verdict]} {title}: {prose(scenario.title)}</summary>"
     if scenario.reason:
-        yield prose(scenario.reason)
+        yield f"Reason: {prose(scenario.reason)}"
     rules = rules_concerned(scenario, tally)
     if rules:
         yield "\n".join(f"- **{rule.id}** {prose(rule.text)}" for rule in rules)

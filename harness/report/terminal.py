@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.conformance.outcome import Event, RunFinished, ScenarioFinished, Tally, Verdict
-from harness.report.evidence import GROUPS, SHOWN, lines, visible
+from harness.report.evidence import GROUPS, SHOWN, counted, lines, visible
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -52,8 +52,8 @@ class TerminalReport:
         )
         assert tally.started is not None and tally.finished is not None
         console.print(
-            f"{len(tally.scenarios)} scenarios in {tally.finished.seconds:.1f} s against {tally.started.target} as "
-            f"{tally.started.profile}: {counts}. Rules covered: {len(covered)} of {len(shown)}.",
+            f"{counted(len(tally.scenarios), 'scenario')} in {tally.finished.seconds:.1f} s "
+            f"against {tally.started.target} as {tally.started.profile}: {counts}. Rules covered: {len(covered)} of {len(shown)}.",
             style="bold green" if tally.good else "bold red",
             markup=False,
             highlight=False,

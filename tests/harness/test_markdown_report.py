@@ -74,7 +74,7 @@ def test_a_very_long_value_is_cut_and_says_by_how_much() -> None:
 
 def test_the_page_has_summary_groups_rules_and_evidence() -> None:
     text = feed(MarkdownReport(), stream()).text()
-    assert text.startswith("## ❌ Metering conformance: emulator as kong&#45;3.16\n\n**4 scenarios in 1.5 s: 1 pass")
+    assert text.startswith("## ❌ Metering conformance: emulator as kong-3.16\n\n**4 scenarios in 1.5 s: 1 pass")
     assert "| Group | Rules | ✅ pass | ⬜ not covered | ⏭️ skip | 🔎 finding | ❌ fail |" in text
     assert "| DRP Drop | 4 | 1 | 1 |  | 1 | 1 |" in text
     assert re.search(r"^\| DRP-1 \| ❌ fail \| A request without a subject .* \| doc \| .*bad", text, re.MULTILINE)
@@ -82,9 +82,7 @@ def test_the_page_has_summary_groups_rules_and_evidence() -> None:
     evidence = text.partition("### Evidence")[2]
     assert evidence.index("FAIL bad") < evidence.index("FINDING odd")
     assert "- **DRP-1** A request without a subject makes no event at all" in evidence
-    assert "| <code>subject</code> | <code>absent</code> | <code>&#39;unknown&#124;&#96;&lt;b&gt;" in (
-        evidence.replace("&#60;", "&lt;").replace("&#62;", "&gt;")
-    )
+    assert "| <code>subject</code> | <code>absent</code> | <code>'unknown&#124;&#96;&#60;b&#62;'</code> |" in evidence
     assert "curl -i http://localhost:8000/two" in evidence
     assert "http://localhost:8000/one" not in evidence.partition("FINDING odd")[0]
     assert '"id": "e-1"' in evidence
@@ -94,7 +92,7 @@ def test_the_page_has_summary_groups_rules_and_evidence() -> None:
 def test_a_run_in_which_all_passes_has_no_evidence_and_says_so_in_one_line() -> None:
     text = feed(MarkdownReport(), stream(SCENARIOS[:1])).text()
     assert text.startswith("## ✅ ")
-    assert "**1 scenarios in 1.5 s: 1 pass.**" in text
+    assert "**1 scenario in 1.5 s: 1 pass.**" in text
     assert "Evidence" not in text
 
 
