@@ -53,7 +53,8 @@ class TerminalReport:
         assert tally.started is not None and tally.finished is not None
         console.print(
             f"{counted(len(tally.scenarios), 'scenario')} in {tally.finished.seconds:.1f} s "
-            f"against {tally.started.target} as {tally.started.profile}: {counts}. Rules covered: {len(covered)} of {len(shown)}.",
+            f"against {tally.started.target} as {tally.started.profile}: {counts}. "
+            f"Rules covered: {len(covered)} of {len(shown)}.",
             style="bold green" if tally.good else "bold red",
             markup=False,
             highlight=False,
