@@ -171,3 +171,29 @@ def test_memory_does_not_grow_with_the_number_of_exchanges(tmp_path: Path) -> No
         return int(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
 
     assert peak_kilobytes(40_000) < peak_kilobytes(400) + 8_000
+
+
+@pytest.mark.parametrize(
+    ("gateway", "condition", "rules"),
+    [
+        ("3.16", 'http.path.startsWith("/v1") && consumer.username == "alice"', [None, "FLT-6", "FLT-6"]),
+        ("3.16", 'consumer.username.startsWith("ali")', [None, None, "CND-3"]),
+        ("3.14", 'http.path ^= "/v1" && consumer.username == "alice"', [None, "FLT-6", "FLT-6"]),
+        ("3.14", 'route.name == "r" && service.name == "s" && net.src.ip in 10.0.0.0/8', [None, "FLT-6", "FLT-6"]),
+    ],
+)
+def test_flt_6_the_plugins_condition_is_asked_for_each_exchange(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, gateway: str, condition: str, rules: list[str | None]
+) -> None:
+    config = tmp_path / "plugin.yml"
+    entity = {"name": "metering-and-billing", "condition": condition}
+    config.write_text(
+        json.dumps({**entity, "config": {"subject": {"look_up_value_in": "header", "field": "x-tenant-id"}}})
+    )
+    first = exchange(route={"name": "r"}, service={"name": "s"})
+    first["request"] |= {"path": "/v1/a", "client_ip": "10.0.0.9"}
+    lines = answers(
+        capsys, tmp_path, [first, exchange(), exchange(consumer=None)], "--config", str(config), "--gateway", gateway
+    )
+    assert [line["dropped"] and line["dropped"]["rule"] for line in lines] == rules
+    assert [len(line["events"]) for line in lines] == [0 if rule else 1 for rule in rules]
