@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -335,11 +334,8 @@ class Ingest:
 
 
 def _token(settings: Settings) -> str | None:
-    if settings.token_env is not None:
-        token = os.environ.get(settings.token_env, "")
-        if not token:
-            raise pytest.UsageError(f"environment variable {settings.token_env} (metering_token_env) is not set")
-        return token
+    if settings.token is not None:
+        return settings.token
     return None if settings.ingest_port else secrets.token_urlsafe(24)
 
 

@@ -32,6 +32,7 @@ _INI = (
     ("quiet", "seconds without a delivery after which a gateway of your own counts as idle (default 1.5)"),
 )
 
+_settings_key = pytest.StashKey["Settings"]()
 _ingest_key = pytest.StashKey["Ingest"]()
 
 
@@ -47,8 +48,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker; refuse options that cannot be meant so."""
     config.addinivalue_line("markers", _MARKER)
+    if any(_given(config).values()):
+        _settings(config)
+
+
+def _given(config: pytest.Config) -> dict[str, str | None]:
+    """Return each setting as the command line, or else the ini file, has it."""
+    given = {}
+    for name, *_ in (*_OPTIONS, *_INI):
+        value = config.getoption(f"metering_{name}", default=None)
+        given[name] = config.getini(f"metering_{name}") if value is None else value
+    return given
+
+
+def _settings(config: pytest.Config) -> Settings:
+    from harness.pytest_metering.settings import Settings
+
+    if _settings_key not in config.stash:
+        try:
+            config.stash[_settings_key] = Settings.of(_given(config))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_settings_key]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,24 +100,19 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def _metering_settings(pytestconfig: pytest.Config) -> Settings:
-    from harness.pytest_metering.settings import Settings
-
-    given = {}
-    for name in (*(option[0] for option in _OPTIONS), *(ini[0] for ini in _INI)):
-        value = pytestconfig.getoption(f"metering_{name}", default=None)
-        given[name] = pytestconfig.getini(f"metering_{name}") if value is None else value
-    try:
-        return Settings.of(given)
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
+    return _settings(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def _metering_ingest_process(_metering_settings: Settings) -> Iterator[IngestProcess]:
     from harness.pytest_metering.ingest_process import IngestProcess
+    from harness.targets.target import TargetUnavailableError
 
     process = IngestProcess(_metering_settings.ingest_host, _metering_settings.ingest_port)
-    process.start()
+    try:
+        process.start()
+    except TargetUnavailableError as error:
+        pytest.fail(f"metering: {error}", pytrace=False)
     yield process
     process.stop()
 
@@ -119,7 +137,7 @@ def ingest(
     options = dict(marker.kwargs) if marker is not None else {}
     allow_unexpected = options.pop("allow_unexpected", False)
     if options or (marker is not None and marker.args):
-        raise pytest.UsageError("mark.metering takes allow_unexpected=True and nothing else")
+        pytest.fail("metering: mark.metering takes allow_unexpected=True and nothing else", pytrace=False)
     endpoint = Ingest(_metering_ingest_process, _metering_settings, allow_unexpected=bool(allow_unexpected))
     request.node.stash[_ingest_key] = endpoint
     yield endpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -28,6 +29,11 @@ class Settings:
     timeout: float = 10.0
     quiet: float = 1.5
 
+    @property
+    def token(self) -> str | None:
+        """The token in the user's variable; None when no variable was named."""
+        return None if self.token_env is None else os.environ[self.token_env]
+
     @classmethod
     def of(cls, given: Mapping[str, str | None]) -> Settings:
         """Make settings of texts by name; None and "" are not given. Raises ValueError with one line."""
@@ -40,13 +46,16 @@ class Settings:
             raise ValueError(f"metering_upstream: {upstream!r} is neither echo nor real")
         if "admin_url" in texts and "gateway_url" not in texts:
             raise ValueError("metering_admin_url goes with metering_gateway_url: name the gateway's proxy, too")
+        variable = texts.get("token_env")
+        if variable is not None and not os.environ.get(variable):
+            raise ValueError(f"metering_token_env: environment variable {variable} is not set, or empty")
         return cls(
             gateway_url=_url(texts, "gateway_url"),
             admin_url=_url(texts, "admin_url"),
             gateway_version=version,
             ingest_host=texts.get("ingest_host", DEFAULT_HOST),
             ingest_port=_port(texts, "ingest_port"),
-            token_env=texts.get("token_env"),
+            token_env=variable,
             upstream="real" if upstream == "real" else "echo",
             timeout=_seconds(texts, "timeout", 10.0),
             quiet=_seconds(texts, "quiet", 1.5),
