@@ -100,8 +100,9 @@ def _verdict_choices(tally: Tally) -> Iterator[str]:
     for verdict in WORST_FIRST:
         rules = sum(tally.verdict(rule) is verdict for rule in tally.rules)
         if rules or tally.count(verdict):
+            figures = f"{rules}/{tally.count(verdict)}"
             box = f'<input type="checkbox" name="verdict" value="{verdict.value}">'
-            yield f'<label>{box} <span class="{_class(verdict)}">{verdict.value}</span> ({rules})</label>\n'
+            yield f'<label>{box} <span class="{_class(verdict)}">{verdict.value}</span> {figures}</label>\n'
 
 
 def _rule_groups(tally: Tally) -> Iterator[str]:
