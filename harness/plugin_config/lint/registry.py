@@ -10,10 +10,11 @@ from ..metering_and_billing.kind import METERING_AND_BILLING
 from ..metering_and_billing.lint import RULES as METERING_AND_BILLING_RULES
 from ..plugin_kind import PluginKind
 from .rule import Rule
+from .shared_conditions import RULES as CONDITION_RULES
 from .shared_scopes import RULES as SCOPE_RULES
 from .shared_secrets import RULES as SECRET_RULES
 
-SHARED_RULES = (*SECRET_RULES, *SCOPE_RULES)
+SHARED_RULES = (*SECRET_RULES, *SCOPE_RULES, *CONDITION_RULES)
 _OWN_RULES = {METERING_AND_BILLING.name: METERING_AND_BILLING_RULES}
 
 #: Every rule, in the order in which they are listed.
