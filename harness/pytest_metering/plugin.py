@@ -92,7 +92,10 @@ def pytest_runtest_makereport(
     report = yield
     ingest = item.stash.get(_ingest_key, None)
     if ingest is not None and report.when == "call" and report.failed:
-        account = ingest.account_once()
+        try:
+            account = ingest.account_once()
+        except RuntimeError as error:  # a process of ours is gone: that must not end the run
+            account = str(error)
         if account:
             report.sections.append(("metering", account))
     return report
@@ -151,12 +154,17 @@ def ingest(
 def gateway(ingest: Ingest, _metering_settings: Settings, request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """The gateway under test: an emulated one, or the one that --metering-gateway-url names."""
     from harness.pytest_metering.gateway import EmulatedGateway, UserGateway
+    from harness.targets.target import TargetUnavailableError
 
     under_test: Gateway
     if _metering_settings.gateway_url:
         under_test = UserGateway(_metering_settings, ingest)
     else:
-        under_test = EmulatedGateway(request.getfixturevalue("_metering_gateway_process"), _metering_settings, ingest)
+        process: GatewayProcess = request.getfixturevalue("_metering_gateway_process")
+        try:
+            under_test = EmulatedGateway(process, _metering_settings, ingest)
+        except TargetUnavailableError as error:
+            pytest.fail(f"metering: {error}", pytrace=False)
     yield under_test
     under_test.close()
 

@@ -461,6 +461,31 @@ def test_token(gateway, ingest):
     assert "[redacted]" in done.output and "kpat-own-0123456789" not in done.output
 
 
+def test_an_endpoint_that_is_gone_ends_no_run(tmp_path: Path) -> None:
+    text = """
+def test_gone(ingest, _metering_ingest_process):
+    _metering_ingest_process.stop()
+    assert ingest.deliveries == []
+
+def test_other():
+    pass
+"""
+    done = run(tmp_path, text)
+    assert "INTERNALERROR" not in done.output
+    assert done.outcome("test_other") == "passed"
+    assert "ControlError: ingest control at 127.0.0.1" in done.output
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(tmp_path, "def test_one(ingest): pass\n", f"--metering-ingest-port={port}")
+    assert re.search(rf"metering: the ingest process did not start: .*127\.0\.0\.1:{port}", done.text("test_one"))
+    assert "Traceback" not in done.output and "plugin.py" not in done.output
+
+
 def test_switched_off_there_are_no_fixtures(tmp_path: Path) -> None:
     done = run(tmp_path, "def test_one(ingest): pass\n", "-p", "no:kong_metering")
     assert "fixture 'ingest' not found" in done.output
