@@ -127,9 +127,9 @@ def _open_rules(tally: Tally) -> Iterator[str]:
         yield "\n".join(_rule_table(rows, tally))
     missing = _having(tally, Verdict.NOT_COVERED)
     if missing:
-        rows = [(rule, Verdict.NOT_COVERED) for rule in missing]
+        untested = [(rule, Verdict.NOT_COVERED) for rule in missing]
         few = len(missing) <= FEW_RULES
-        listed = "\n".join(_rule_table(rows, tally)) if few else ", ".join(rule.id for rule in missing)
+        listed = "\n".join(_rule_table(untested, tally)) if few else ", ".join(rule.id for rule in missing)
         title = f"{counted(len(missing), 'rule')} not covered by this run"
         yield f"<details>\n<summary>{title}</summary>\n\n{listed}\n\n</details>"
 
