@@ -1,0 +1,62 @@
+"""The scenarios of kind exchanges, run through the stand-in plugin and judged as for every other target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from stand_in import FIXTURES, StandIn
+
+from harness.conformance.outcome import Verdict
+from harness.conformance.runner import Order, run
+from harness.conformance.scenario import Scenario, read_scenarios
+from harness.targets.target import Capability
+
+#: What open-source Kong has no notion of, so that the plugin cannot know it.
+NOT_IN_OPEN_SOURCE = {
+    "sub-4-application": "Dev Portal applications",
+    "sub-5-application-field": "Dev Portal applications",
+    "flt-6-exchange": "conditions, which are evaluated by Enterprise's core",
+}
+
+
+class StandInTarget:
+    """The stand-in's log phase as a target that takes exchanges."""
+
+    name = "stand-in"
+    version = "3.16"
+    genuine = False
+    clock_tolerance = 0.0
+    proxy_url = ""
+    capabilities: frozenset[Capability] = frozenset({"exchanges"})
+
+    def pipeline_events(
+        self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        stand_in = StandIn(plugin.get("config", {}))
+        return [stand_in.outcome(exchange) for exchange in exchanges]
+
+
+SCENARIOS = [one for one in read_scenarios([FIXTURES / "scenarios"]) if one.kind == "exchanges"]
+
+
+@pytest.mark.parametrize("scenario", [pytest.param(one, id=one.id) for one in SCENARIOS])
+def test_the_scenario_passes_as_it_does_for_the_emulator(scenario: Scenario) -> None:
+    if scenario.id in NOT_IN_OPEN_SOURCE:
+        pytest.skip(f"open-source Kong has no {NOT_IN_OPEN_SOURCE[scenario.id]}")
+    finished = run(scenario, StandInTarget(), None, Order("kong-3.16"))  # type: ignore[arg-type]
+    assert finished.verdict is Verdict.PASS, finished
+
+
+def test_every_exception_names_a_scenario() -> None:
+    assert set(NOT_IN_OPEN_SOURCE) < {one.id for one in SCENARIOS}
+
+
+def test_a_target_that_drops_events_fails_the_scenarios() -> None:
+    class Deaf(StandInTarget):
+        def pipeline_events(self, plugin: Any, exchanges: Sequence[Any]) -> list[dict[str, Any]]:
+            return [{"events": [], "dropped": None} for _ in exchanges]
+
+    scenario = next(one for one in SCENARIOS if one.id == "evt-13-upstream-retries")
+    assert run(scenario, Deaf(), None, Order("kong-3.16")).verdict is Verdict.FAIL  # type: ignore[arg-type]
