@@ -30,7 +30,9 @@ _FAST = (signal.SIGTERM, signal.SIGINT)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--proxy-port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free port.")
 @click.option("--admin-port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="0: a free port.")
+@click.option("--admin-host", metavar="ADDRESS", help="Address of the Admin API (default: --host).")
 @click.option("--no-admin", is_flag=True, help="No Admin API.")
+@click.option("--db-less", is_flag=True, help="No database: the Admin API changes entities only by POST /config.")
 @click.option("--echo-upstream", is_flag=True, help="Send every Service's requests to a built-in echo server.")
 @click.option(
     "--gateway",
@@ -54,7 +56,9 @@ def command(
     host: str,
     proxy_port: int,
     admin_port: int,
+    admin_host: str | None,
     no_admin: bool,
+    db_less: bool,
     echo_upstream: bool,
     version: str,
     subject_form: SubjectForm,
@@ -81,8 +85,10 @@ def command(
             host=host,
             proxy_port=proxy_port,
             admin_port=None if no_admin else admin_port,
+            admin_host=admin_host,
             echo_upstream=echo_upstream,
             gateway=version,
+            db_less=db_less,
             log=_log,
         )
         stop: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

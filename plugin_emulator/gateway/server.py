@@ -48,10 +48,11 @@ class Metering(Protocol):
 class Gateway:
     """An emulated Kong gateway.
 
-    ``proxy_port`` and ``admin_port`` 0 take a free port; ``admin_port`` None means no Admin API. With
-    ``echo_upstream`` every Service's requests go to a built-in upstream that answers with what it was sent.
-    ``gateway`` is a known version such as ``3.16``; ``environ`` resolves the vault references of configurations that
-    come by the Admin API. ``log`` is given lines for an operator; no secret is ever in them.
+    ``proxy_port`` and ``admin_port`` 0 take a free port; ``admin_port`` None means no Admin API, which listens on
+    ``admin_host`` (None: where the proxy does). With ``echo_upstream`` every Service's requests go to a built-in
+    upstream that answers with what it was sent. ``gateway`` is a known version such as ``3.16``; ``environ`` resolves
+    the vault references of configurations that come by the Admin API. ``log`` is given lines for an operator; no
+    secret is ever in them.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Gateway:
         host: str = "127.0.0.1",
         proxy_port: int = 0,
         admin_port: int | None = None,
+        admin_host: str | None = None,
         echo_upstream: bool = False,
         gateway: str = NEWEST_GATEWAY,
         environ: Mapping[str, str] = os.environ,
@@ -70,6 +72,7 @@ class Gateway:
         self._state = state
         self._runtime = runtime
         self._host = host
+        self._admin_host = admin_host or host
         self._ports = (proxy_port, admin_port)
         self._echo_wanted = echo_upstream
         self._gateway = gateway
@@ -93,7 +96,7 @@ class Gateway:
     @property
     def admin_url(self) -> str | None:
         """URL of the Admin API, None without one; only once started."""
-        return None if self._admin_port is None else _url(self._host, self._admin_port)
+        return None if self._admin_port is None else _url(self._admin_host, self._admin_port)
 
     async def start(self) -> None:
         """Begin to serve.
@@ -111,7 +114,7 @@ class Gateway:
                 self._echo = ("127.0.0.1", _port(server))
             if admin_port is not None:
                 admin = AdminApi(self._actions(), self._version)
-                self._admin_port = _port(await self._serve_handler(admin.handle, self._host, admin_port))
+                self._admin_port = _port(await self._serve_handler(admin.handle, self._admin_host, admin_port))
             server = await loop.create_server(
                 self._connection, self._host, proxy_port, backlog=_BACKLOG, start_serving=False
             )
