@@ -6,7 +6,9 @@ fields are: ids are unique among the entities of one kind.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from plugin_emulator.conditions import Condition
 from plugin_emulator.documents import Problem
@@ -99,11 +101,24 @@ class PluginInstance:
     tags: tuple[str, ...] = ()
 
 
+Entity = Service | Route | Consumer | KeyAuthCredential | PluginInstance
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredEntity:
+    """An entity with the ``fields`` it was written with (secrets among them); ``kind`` is ``services`` …"""
+
+    kind: str
+    fields: Mapping[str, Any]
+    entity: Entity
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayState:
     """Everything one state file declares, in its order, nested entities after those beside their parent.
 
-    ``warnings`` are problems the gateway lives with, such as a vault reference that could not be resolved.
+    ``warnings`` are problems the gateway lives with, such as a vault reference that could not be resolved;
+    ``declared`` are the same entities as they were written.
     """
 
     services: tuple[Service, ...] = ()
@@ -112,3 +127,4 @@ class GatewayState:
     credentials: tuple[KeyAuthCredential, ...] = ()
     plugins: tuple[PluginInstance, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    declared: tuple[DeclaredEntity, ...] = field(default=(), repr=False, compare=False)

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from plugin_emulator.documents import Pointer, Problem, did_you_mean
 from plugin_emulator.gateway.entities import Route, Service
+from plugin_emulator.gateway.key_auth_config import SCHEMA as KEY_AUTH_SCHEMA
 from plugin_emulator.gateway.key_auth_config import validate_key_auth
 from plugin_emulator.metering_and_billing.config import PLUGIN_NAME as METERING
-from plugin_emulator.metering_and_billing.config import is_http_url
+from plugin_emulator.metering_and_billing.config import config_schema, is_http_url
 from plugin_emulator.metering_and_billing.plugin_entity import validate_plugin
 from plugin_emulator.plugin_entity import ENTITY_SCHEMA as PLUGIN_SCHEMA
 from plugin_emulator.plugin_entity import check_entity
@@ -93,6 +94,36 @@ def check_form(kind_of_entity: str, data: Any, gateway: str) -> list[Problem]:
     return problems
 
 
+def entity_schema(kind_of_entity: str, data: Any, gateway: str) -> dict[str, Any]:
+    """Return the JSON Schema of a kind of entity; a plugin's has that of its ``config`` in it."""
+    if kind_of_entity != "plugins":
+        return _SCHEMAS[kind_of_entity].definition
+    name = data.get("name") if isinstance(data, dict) else None
+    if not isinstance(name, str) or name not in EMULATED_PLUGINS:
+        return PLUGIN_SCHEMA.definition
+    properties = {**PLUGIN_SCHEMA.definition["properties"], "config": plugin_config_schema(name, gateway)}
+    return {**PLUGIN_SCHEMA.definition, "properties": properties}
+
+
+def plugin_config_schema(plugin: str, gateway: str) -> dict[str, Any]:
+    """Return the JSON Schema of the ``config`` of an emulated plugin in a gateway version. Raises ValueError."""
+    if plugin not in EMULATED_PLUGINS:
+        raise ValueError(f"plugin {plugin!r} is not emulated")
+    return KEY_AUTH_SCHEMA.definition if plugin == KEY_AUTH else config_schema(gateway).definition
+
+
+def url_fields(url: str) -> dict[str, Any]:
+    """Return the fields of a Service that its ``url``, a sound one, stands for; ``path`` is None without one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return {
+        "protocol": parts.scheme,
+        "host": f"[{host}]" if ":" in host else host,
+        "port": parts.port or _DEFAULT_PORTS[parts.scheme],
+        "path": parts.path or None,
+    }
+
+
 def service_of(fields: dict[str, Any], own_id: str, tags: tuple[str, ...]) -> Service:
     """Return the Service a sound entity declares; ``url`` goes before protocol, host, port and path."""
     given = _picked(fields, "name", "protocol", "host", "path", "enabled")
@@ -100,13 +131,7 @@ def service_of(fields: dict[str, Any], own_id: str, tags: tuple[str, ...]) -> Se
         if name in fields:
             given[name] = int(fields[name])
     if "url" in fields:
-        parts = urlsplit(fields["url"])
-        host = parts.hostname or ""
-        given["protocol"] = parts.scheme
-        given["host"] = f"[{host}]" if ":" in host else host
-        given["port"] = parts.port or _DEFAULT_PORTS[parts.scheme]
-        if parts.path:
-            given["path"] = parts.path
+        given |= {name: value for name, value in url_fields(fields["url"]).items() if value is not None}
     return Service(id=own_id, tags=tags, **given)
 
 

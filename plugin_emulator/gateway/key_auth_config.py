@@ -9,7 +9,7 @@ from typing import Any
 from plugin_emulator.documents import InvalidDocument, Problem
 from plugin_emulator.schema_check import Schema
 
-_SCHEMA = Schema.read(Path(__file__).parent / "schemas" / "key-auth-config.json")
+SCHEMA = Schema.read(Path(__file__).parent / "schemas" / "key-auth-config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class KeyAuthConfig:
 
 def validate_key_auth(config: Any) -> list[Problem]:
     """Return what is wrong in ``config``, with pointers relative to it. None stands for an empty configuration."""
-    return _SCHEMA.check({} if config is None else config)
+    return SCHEMA.check({} if config is None else config)
 
 
 def load_key_auth(config: Any) -> KeyAuthConfig:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Any, Protocol
 
-from plugin_emulator.documents import InvalidDocument, Problem, parse_document
+from plugin_emulator.documents import InvalidDocument, Problem
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.admin import AdminActions, AdminApi
 from plugin_emulator.gateway.echo import echo
 from plugin_emulator.gateway.entities import GatewayState
+from plugin_emulator.gateway.entity_endpoints import new_key
 from plugin_emulator.gateway.forwarding import RequestHeaders
 from plugin_emulator.gateway.http1 import RequestLine
 from plugin_emulator.gateway.http_service import Handler, ServiceConnection
@@ -51,8 +52,8 @@ class Gateway:
     ``proxy_port`` and ``admin_port`` 0 take a free port; ``admin_port`` None means no Admin API, which listens on
     ``admin_host`` (None: where the proxy does). With ``echo_upstream`` every Service's requests go to a built-in
     upstream that answers with what it was sent. ``gateway`` is a known version such as ``3.16``; ``environ`` resolves
-    the vault references of configurations that come by the Admin API. ``log`` is given lines for an operator; no
-    secret is ever in them.
+    the vault references of configurations that come by the Admin API, whose entities are read-only with ``db_less``.
+    ``log`` is given lines for an operator; no secret is ever in them.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         echo_upstream: bool = False,
         gateway: str = NEWEST_GATEWAY,
         environ: Mapping[str, str] = os.environ,
+        db_less: bool = False,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._state = state
@@ -77,6 +79,7 @@ class Gateway:
         self._echo_wanted = echo_upstream
         self._gateway = gateway
         self._environ = environ
+        self._db_less = db_less
         self._log = log
         self._version = f"{gateway}.0"
         self._server = f"kong/{self._version}"
@@ -87,6 +90,7 @@ class Gateway:
         self._echo: tuple[str, int] | None = None
         self._proxy_port = 0
         self._admin_port: int | None = None
+        self._admin: AdminApi | None = None
 
     @property
     def proxy_url(self) -> str:
@@ -113,7 +117,13 @@ class Gateway:
                 server = await self._serve_handler(echo, "127.0.0.1", 0)
                 self._echo = ("127.0.0.1", _port(server))
             if admin_port is not None:
-                admin = AdminApi(self._actions(), self._version)
+                self._admin = admin = AdminApi(
+                    self._actions(),
+                    self._state,
+                    gateway=self._gateway,
+                    environ=self._environ,
+                    database=not self._db_less,
+                )
                 self._admin_port = _port(await self._serve_handler(admin.handle, self._admin_host, admin_port))
             server = await loop.create_server(
                 self._connection, self._host, proxy_port, backlog=_BACKLOG, start_serving=False
@@ -137,6 +147,11 @@ class Gateway:
 
         Raises InvalidDocument, with nothing changed, when it cannot be served.
         """
+        await self._serve(state)
+        if self._admin is not None:
+            self._admin.follow(state)
+
+    async def _serve(self, state: GatewayState) -> None:
         assert self._context is not None
         snapshot = self._compile(state)
         self._context.log_phase.run()  # what is finished was metered as configured until now
@@ -187,11 +202,12 @@ class Gateway:
 
     def _actions(self) -> AdminActions:
         return AdminActions(
-            load=lambda text: load_state(parse_document(text), environ=self._environ, gateway=self._gateway),
-            apply=self.apply,
+            load=lambda document: load_state(document, environ=self._environ, gateway=self._gateway, new_key=new_key),
+            apply=self._serve,
             statistics=self._statistics,
             requests=lambda: self._context.requests if self._context else 0,
             connections=lambda: len(self._context.connections) if self._context else 0,
+            log=self._log,
         )
 
     async def _serve_handler(self, handler: Handler, host: str, port: int) -> asyncio.Server:

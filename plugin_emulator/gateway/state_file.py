@@ -15,6 +15,8 @@ from plugin_emulator.conditions import compile_condition
 from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, did_you_mean, pointer_text
 from plugin_emulator.gateway.entities import (
     Consumer,
+    DeclaredEntity,
+    Entity,
     GatewayState,
     KeyAuthCredential,
     PluginInstance,
@@ -33,13 +35,14 @@ from plugin_emulator.gateway.entity_forms import (
     service_of,
 )
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig, load_key_auth
-from plugin_emulator.gateway.references import UnresolvedReference, render_environment, resolve_vault_reference
+from plugin_emulator.gateway.kong_messages import WordedProblem
+from plugin_emulator.gateway.metering_references import REFERENCEABLE, look_up_references
+from plugin_emulator.gateway.references import render_environment
 from plugin_emulator.metering_and_billing.config import (
     NEWEST_GATEWAY,
     PLUGIN_NAME,
     MeteringConfig,
     config_schema,
-    is_http_url,
     is_vault_reference,
     load_config,
 )
@@ -49,10 +52,8 @@ from plugin_emulator.schema_check import kind
 FORMAT_VERSIONS = ("1.1", "2.1", "3.0")
 #: What tools write for themselves; it has no bearing on what the gateway does.
 _METADATA = ("_comment", "_transform", "_workspace", "_konnect")
-_REFERENCEABLE = ("ingest_endpoint", "api_token")
 
 _E = TypeVar("_E", Service, Route, Consumer, KeyAuthCredential, PluginInstance)
-_Entity = Service | Route | Consumer | KeyAuthCredential | PluginInstance
 
 
 def read_state(path: Path, environ: Mapping[str, str], gateway: str = NEWEST_GATEWAY) -> GatewayState:
@@ -79,13 +80,20 @@ def read_state(path: Path, environ: Mapping[str, str], gateway: str = NEWEST_GAT
     raise InvalidDocument(problems)
 
 
-def load_state(document: Document, *, environ: Mapping[str, str], gateway: str = NEWEST_GATEWAY) -> GatewayState:
+def load_state(
+    document: Document,
+    *,
+    environ: Mapping[str, str],
+    gateway: str = NEWEST_GATEWAY,
+    new_key: Callable[[], str] | None = None,
+) -> GatewayState:
     """Turn a parsed state file into entities, ``{vault://env/…}`` resolved from ``environ``.
 
+    ``new_key`` makes the key of a credential without one; None refuses a credential whose key nobody would know.
     Raises InvalidDocument with every problem found, and ValueError for an unknown gateway version.
     """
     config_schema(gateway)
-    return _Loader(document, environ, gateway).load()
+    return _Loader(document, environ, gateway, new_key).load()
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +105,7 @@ class _Declared:
     at: Pointer
     parent: _Declared | None
     sound: bool
-    entity: _Entity | None = None
+    entity: Entity | None = None
 
 
 class _Unbuildable(Exception):
@@ -109,6 +117,7 @@ class _Loader:
     document: Document
     environ: Mapping[str, str]
     gateway: str
+    new_key: Callable[[], str] | None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     declared: dict[str, list[_Declared]] = field(default_factory=lambda: {name: [] for name in KINDS})
@@ -135,12 +144,17 @@ class _Loader:
         if self.problems:
             raise InvalidDocument(sorted(self.problems, key=lambda problem: problem.line or 0))
         self._warn_of_idle_references(data, ())
-        return GatewayState(services, routes, consumers, credentials, plugins, tuple(self.warnings))
+        every = (each for name in KINDS for each in self.declared[name])
+        written = tuple(DeclaredEntity(each.kind, each.fields, each.entity) for each in every if each.entity)
+        return GatewayState(services, routes, consumers, credentials, plugins, tuple(self.warnings), written)
 
     # ----------------------------------------------------------------- what stands in the file
 
-    def _refuse(self, at: Pointer, message: str, hint: str | None) -> None:
-        self.problems.append(self.document.located(Problem(message, at, hint)))
+    def _refuse(self, at: Pointer, message: str, hint: str | None, words: str | None = None, above: int = 0) -> None:
+        """Note a problem; ``words`` is what Kong says to it where no schema tells, ``above`` how much further up."""
+        plain = Problem(message, at, hint)
+        problem = plain if words is None else WordedProblem(message, at, hint, words=words, above=above)
+        self.problems.append(self.document.located(problem))
 
     def _warn(self, at: Pointer, message: str, hint: str | None) -> None:
         self.warnings.append(self.document.located(Problem(message, at, hint)))
@@ -148,11 +162,14 @@ class _Loader:
     def _check_head(self, data: dict[Any, Any]) -> None:
         version = data.get("_format_version")
         if version is None:
-            self._refuse(("_format_version",), "required field is missing", 'begin with _format_version: "3.0"')
+            hint = 'begin with _format_version: "3.0"'
+            self._refuse(("_format_version",), "required field is missing", hint, "required field missing")
         elif not isinstance(version, str):
-            self._refuse(("_format_version",), f"expected a string, got {kind(version)}", 'put it in quotes: "3.0"')
+            message = f"expected a string, got {kind(version)}"
+            self._refuse(("_format_version",), message, 'put it in quotes: "3.0"', "expected a string")
         elif version not in FORMAT_VERSIONS:
-            self._refuse(("_format_version",), f"expected one of: {', '.join(FORMAT_VERSIONS)}", 'write "3.0"')
+            message = f"expected one of: {', '.join(FORMAT_VERSIONS)}"
+            self._refuse(("_format_version",), message, 'write "3.0"', message)
         for name in data:
             if name in KINDS or name in _METADATA or name in ("_format_version", "_info"):
                 continue
@@ -183,6 +200,8 @@ class _Loader:
             return
         for index, item in enumerate(listed):
             place = (*at, index)
+            if name == "keyauth_credentials" and self.new_key and isinstance(item, dict) and item.get("key") is None:
+                item = {**item, "key": self.new_key()}
             found = check_form(name, item, self.gateway)
             self.problems += [self.document.located(problem, place) for problem in found]
             if not isinstance(item, dict):
@@ -209,9 +228,9 @@ class _Loader:
             value = value.lower() if name == "id" else value
             first = self.by_name.setdefault((space, value), declared)
             if first is not declared:
-                line = self.document.line(first.at)
-                where = pointer_text(first.at) + (f" on line {line}" if line else "")
-                self._refuse((*declared.at, name), f"{name} is already used by {where}", "give each its own")
+                message = f"{name} is already used by {self._place(first)}"
+                words = None if name == "key" else _not_unique(declared.kind, name, value)  # a key is a secret
+                self._refuse((*declared.at, name), message, "give each its own", words, above=1)
         if declared.kind != "plugins" and "id" not in declared.fields:
             self.by_name.setdefault((declared.kind, self._id(declared)), declared)
 
@@ -240,6 +259,10 @@ class _Loader:
             return entity_id(declared.kind, name)
         return entity_id(declared.kind, f"unnamed:{pointer_text(declared.at)}")
 
+    def _place(self, declared: _Declared) -> str:
+        line = self.document.line(declared.at)
+        return pointer_text(declared.at) + (f" on line {line}" if line else "")
+
     def _tags(self, declared: _Declared) -> tuple[str, ...]:
         return (*declared.fields.get("tags", ()), *self.select_tags)
 
@@ -251,9 +274,8 @@ class _Loader:
 
     def _route(self, declared: _Declared) -> Route:
         if declared.fields.get("path_handling") == "v1":
-            self._warn(
-                (*declared.at, "path_handling"), "v1 has no effect in the router's default flavour", "write v0"
-            )
+            at = (*declared.at, "path_handling")
+            self._warn(at, "v1 has no effect in the router's default flavour", "write v0")
         service = self._referred(declared, "service", "services", Service)
         return route_of(declared.fields, self._id(declared), self._tags(declared), service)
 
@@ -264,9 +286,9 @@ class _Loader:
     def _credential(self, declared: _Declared) -> KeyAuthCredential:
         consumer = self._referred(declared, "consumer", "consumers", Consumer)
         if consumer is None:
-            self._refuse(
-                (*declared.at, "consumer"), "required field is missing", "name the consumer whose key this is"
-            )
+            at = (*declared.at, "consumer")
+            hint = "name the consumer whose key this is"
+            self._refuse(at, "required field is missing", hint, "required field missing")
             raise _Unbuildable
         return KeyAuthCredential(self._id(declared), declared.fields["key"], consumer, self._tags(declared))
 
@@ -282,9 +304,9 @@ class _Loader:
         scope = (name, *(part.id if part is not None else "" for part in (route, service, consumer)))
         first = self.scopes.setdefault(scope, declared)
         if first is not declared:
-            line = self.document.line(first.at)
-            where = pointer_text(first.at) + (f" on line {line}" if line else "")
-            self._refuse(declared.at, f"plugin {name!r} is already on the same scope at {where}", "keep one of them")
+            message = f"plugin {name!r} is already on the same scope at {self._place(first)}"
+            words = _not_unique("plugins", "primary key", entity_id("plugins", ":".join(scope)))
+            self._refuse(declared.at, message, "keep one of them", words)
             raise _Unbuildable
         config = self._metering(declared) if name == PLUGIN_NAME else self._key_auth(declared)
         given = fields.get("id")
@@ -311,26 +333,12 @@ class _Loader:
 
     def _metering(self, declared: _Declared) -> MeteringConfig:
         config = load_config(declared.fields["config"], self.gateway)
-        for name in _REFERENCEABLE:
-            text = getattr(config, name)
-            if not is_vault_reference(text):
-                continue
-            at = (*declared.at, "config", name)
-            try:
-                value = resolve_vault_reference(text, self.environ)
-            except UnresolvedReference as reason:
-                value = ""
-                self._warn(
-                    at, f"{reason}: the gateway goes on with an empty value", "set it before the gateway starts"
-                )
-            except LookupError as reason:
-                self._refuse(at, str(reason.args[0]), "use the environment: {vault://env/NAME}")
-                raise _Unbuildable from None
-            if name == "ingest_endpoint" and value and not is_http_url(value):
-                self._warn(at, "resolves to something that is not an http(s) URL", "correct the variable's value")
-            config = (
-                replace(config, api_token=value) if name == "api_token" else replace(config, ingest_endpoint=value)
-            )
+        try:
+            config, warnings = look_up_references(config, self.environ)
+        except InvalidDocument as error:
+            self.problems += [self.document.located(problem, declared.at) for problem in error.problems]
+            raise _Unbuildable from None
+        self.warnings += [self.document.located(warning, declared.at) for warning in warnings]
         return config
 
     # ----------------------------------------------------------------- references to other entities
@@ -377,10 +385,15 @@ class _Loader:
             for index, part in enumerate(value):
                 self._warn_of_idle_references(part, (*at, index))
         elif isinstance(value, str) and "vault://" in value:
-            if at[-2:] not in {("config", name) for name in _REFERENCEABLE}:
+            if at[-2:] not in {("config", name) for name in REFERENCEABLE}:
                 self._warn(at, "a vault reference is not looked up in this field", "it is taken literally")
             elif not is_vault_reference(value):
                 self._warn(at, "is no vault reference: it is taken literally", "write {vault://env/NAME} and no more")
+
+
+def _not_unique(kind_of_entity: str, key: str, value: str) -> str:
+    """Return Kong's words for a second entity with the same value."""
+    return f"uniqueness violation: '{kind_of_entity}' entity with {key} set to '{value}' already declared"
 
 
 def _is_uuid(text: str) -> bool:

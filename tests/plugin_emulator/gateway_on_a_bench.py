@@ -223,6 +223,7 @@ async def bench(
     *,
     echo: bool = False,
     admin: bool = False,
+    db_less: bool = False,
     version: str = NEWEST_GATEWAY,
     **changes: Any,
 ) -> AsyncIterator[Bench]:
@@ -239,6 +240,7 @@ async def bench(
         admin_port=0 if admin else None,
         gateway=version,
         environ={},
+        db_less=db_less,
         log=log.append,
     )
     await gateway.start()

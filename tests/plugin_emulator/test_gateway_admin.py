@@ -7,25 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from gateway_on_a_bench import Bench, Client, Response, bench, example_state
+from admin_client import admin_call
+from gateway_on_a_bench import Bench, bench, example_state
 
 from plugin_emulator.documents import Problem
-from plugin_emulator.gateway.admin import invalid_configuration
-
-
-async def admin_call(
-    b: Bench, method: str, path: str, body: bytes = b"", content_type: str = "text/yaml"
-) -> Response:
-    assert b.gateway.admin_url is not None
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(b.gateway.admin_url.rpartition(":")[2]))
-    client = Client(reader, writer)
-    await client.send(
-        f"{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    await client.send(body)
-    response = await client.response()
-    writer.close()
-    return response
+from plugin_emulator.gateway.admin_errors import invalid_configuration
 
 
 def run(test: Any) -> None:
@@ -75,7 +61,7 @@ def test_a_posted_configuration_takes_effect_at_once(form: str) -> None:
             response = await admin_call(b, "POST", "/config", body.encode(), content_type)
             assert response.status == 201
             assert {route["name"] for route in response.json["routes"].values()} == {"example-route", "open"}
-            assert b"alice-key" not in response.body
+            assert [each["key"] for each in response.json["keyauth_credentials"].values()] == ["alice-key"]
             assert (await client.get("/new", "apikey: alice-key")).status == 200
 
     run(test)
