@@ -45,7 +45,11 @@ def judge(scenario: Scenario, seen: Observation, clock_tolerance: float = 0.0) -
 
 
 def satisfied(scenario: Scenario, deliveries: Sequence[Delivery]) -> bool:
-    """Return whether as much has arrived as the scenario expects, so that waiting longer could only bring surplus."""
+    """Return whether the verdict needs no more deliveries: as much has arrived as the scenario expects, so that
+    waiting longer could only bring surplus, or what arrived is wrong already.
+    """
+    if any(delivery.complaints for delivery in deliveries):
+        return True
     expect = scenario.expect
     wanted = expected_count(expect)
     if wanted is not None and len(accepted_events(deliveries)) < wanted:

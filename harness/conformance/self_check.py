@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,10 @@ from harness.conformance.scenario import Kind, Scenario
 
 #: Seconds a scenario waits for what is expected; the emulator as it is has to manage with them too.
 PATIENCE = 6.0
-#: Seconds after which a mutant that neither passes nor fails is given up.
+#: Seconds after which a mutant that does not come to an end is given up; when everything is run, and a mutant fails
+#: most of it, each failure takes its time.
 LONGEST_RUN = 240.0
+LONGEST_THOROUGH_RUN = 900.0
 #: Gateways side by side for one mutant: scenarios over HTTP mostly wait.
 GATEWAYS = 3
 
@@ -117,13 +120,23 @@ class SelfCheck:
         self._closed = False
         self._lock = threading.Lock()
 
-    def prove_the_emulator(self, profiles: Sequence[str]) -> int:
-        """Run all scenarios against the emulator as it is; return how many passed.
+    def prove_the_emulator(self, mutants: Sequence[Mutant]) -> int:
+        """Run the scenarios against the emulator as it is; return how many passed.
 
-        Raises SelfCheckUnusableError when one of them does not.
+        All of them as the gateway version that most ``mutants`` are judged as; as another, those that can blame a
+        rule of its mutants. Raises SelfCheckUnusableError when one of them does not pass.
         """
+        counts = Counter(mutant.profile for mutant in mutants)
+        profiles = [profile for profile, _ in counts.most_common()]
+        whole = profiles[:1] if not self._thorough else profiles
+
+        def proven(profile: str) -> _Run:
+            rules = {rule for mutant in mutants if mutant.profile == profile for rule in mutant.rules}
+            about = None if profile in whole else rules
+            return self._child(None, profile, about)
+
         with self._workers() as pool:
-            runs = [*pool.map(lambda profile: self._child(None, profile), profiles)]
+            runs = [*pool.map(proven, profiles)]
         for profile, run in zip(profiles, runs, strict=True):
             if run.trouble:
                 raise SelfCheckUnusableError(f"the emulator as it is cannot be tested as {profile}: {run.trouble}")
@@ -169,7 +182,8 @@ class SelfCheck:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _child(self, mutant: Mutant | None, profile: str) -> _Run:
+    def _child(self, mutant: Mutant | None, profile: str, about: Set[str] | None = None) -> _Run:
+        """Run a child to its end; ``about`` limits it to scenarios of these rules."""
         run = _Run()
         with tempfile.TemporaryDirectory(prefix="kong-metering-mutant-", ignore_cleanup_errors=True) as directory:
             folder = Path(directory)
@@ -178,18 +192,19 @@ class SelfCheck:
             errors = (folder / "errors.txt").open("w+", encoding="utf-8", errors="replace")
             with errors:
                 child = self._start(folder, errors)
-                stopper = threading.Timer(LONGEST_RUN, _end, (child,))
+                late = threading.Event()
+                limit = LONGEST_THOROUGH_RUN if self._thorough else LONGEST_RUN
+                stopper = threading.Timer(limit, _end_late, (child, late))
                 stopper.start()
                 try:
-                    self._listen(child, self._order(mutant, profile, folder), mutant, run)
+                    self._listen(child, self._order(mutant, profile, folder, about), mutant, run)
                 finally:
-                    timely = not stopper.finished.is_set()
                     stopper.cancel()
                     _end(child)
                     _close(child)
                     self._children.discard(child)
-                if not timely:
-                    run.trouble = f"the suite did not come to an end within {LONGEST_RUN:.0f} s"
+                if late.is_set():
+                    run.trouble = f"the suite did not come to an end within {limit:.0f} s"
                 elif not run.finished and not run.trouble:
                     run.trouble = _last_words(errors)
         return run
@@ -214,9 +229,11 @@ class SelfCheck:
             _end(child)
         return child
 
-    def _order(self, mutant: Mutant | None, profile: str, folder: Path) -> dict[str, Any]:
+    def _order(self, mutant: Mutant | None, profile: str, folder: Path, limit: Set[str] | None) -> dict[str, Any]:
         rules = set(mutant.rules) if mutant else set()
-        kept = [scenario for scenario in self._scenarios if profile in scenario.profiles]
+        kept = [one for one in self._scenarios if profile in one.profiles]
+        if limit is not None:
+            kept = [one for one in kept if not limit.isdisjoint(one.rules)]
         ordered = sorted(kept, key=lambda one: (rules.isdisjoint(one.rules), _COST[one.kind]))
         about = sum(not rules.isdisjoint(scenario.rules) for scenario in kept)
         if mutant is None or self._thorough:  # everything is run: what takes longest begins first
@@ -288,6 +305,11 @@ def _end(child: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def _end_late(child: subprocess.Popen[str], late: threading.Event) -> None:
+    late.set()
+    _end(child)
 
 
 def _close(child: subprocess.Popen[str]) -> None:

@@ -187,7 +187,7 @@ def test_a_planted_defect_is_killed_and_the_scenario_that_blames_its_rule_is_nam
     mutants: dict[str, Mutant], full_batches: list[Scenario]
 ) -> None:
     check = self_check(full_batches)
-    assert check.prove_the_emulator(["kong-3.16"]) == len(full_batches)
+    assert check.prove_the_emulator([mutants["full-batch-waits"]]) == len(full_batches)
     result = check.judge(mutants["full-batch-waits"])
     assert result.fate is Fate.KILLED
     assert result.kills[0].scenario in {scenario.id for scenario in full_batches}
@@ -231,7 +231,7 @@ def test_nothing_is_said_of_mutants_while_the_emulator_itself_fails(tmp_path: Pa
         "expect: {ended_at: 3}\n"
     )
     with pytest.raises(SelfCheckUnusableError, match=r"the emulator as it is fails wrong as kong-3\.16"):
-        self_check(read_scenarios([tmp_path])).prove_the_emulator(["kong-3.16"])
+        self_check(read_scenarios([tmp_path])).prove_the_emulator([planted("a", "b")])
 
 
 def test_the_matrix_names_what_a_scenario_alone_kills(
