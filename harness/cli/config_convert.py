@@ -88,7 +88,7 @@ def _without_literals(entities: Sequence[PluginEntity], found: Sequence[Validate
 
     def variable(literal: str) -> str:
         if literal not in variables:
-            variables[literal] = taken.unique(TOKEN_VARIABLE).replace("-", "_")
+            variables[literal] = taken.unique(TOKEN_VARIABLE, "_")
         return variables[literal]
 
     result: list[PluginEntity] = []

@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from harness.plugin_config.entity import PluginEntity
+from harness.plugin_config.entity import PluginEntity, value_at
 from harness.plugin_config.intent import merged
 from harness.plugin_config.intent_document import entity_of_intent
+from harness.plugin_config.plugin_kind import PluginKind
 from harness.plugin_config.plugin_kinds import PLUGIN_KINDS, plugin_kind
 from harness.plugin_config.secrets import literal_secrets
 from harness.plugin_config.validation import entity_problems
-from plugin_emulator.documents import Document, InvalidDocument, Problem, parse_document, read_document
+from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, parse_document, read_document
 from plugin_emulator.metering_and_billing.config import GATEWAY_VERSIONS, NEWEST_GATEWAY
 
 from .main import CannotContinue
@@ -84,13 +85,16 @@ def command(intent: Path | None, gateway: str | None, token_file: Path | None, *
     """Render what the intent means, after checking it as the gateway would."""
     given = _given(options)
     if token_file is not None:
+        if "token" in given:
+            raise click.UsageError("give either --token or --token-file")
         given["token"] = _token(token_file)
     if intent is None and not given:
         raise click.UsageError("say what you want: a file, or options such as --ingest konnect:us --subject consumer")
     document = Document({}, {}) if intent is None else read_document(intent)
     entity, meant_for = _entity(_overlaid(document, given), given)
     version = gateway or meant_for or NEWEST_GATEWAY
-    _refuse_unsound(entity, version, document, allow_literals=options["allow_literal_secrets"])
+    _refuse_secrets_in_arguments(entity, given)
+    _refuse_unsound(entity, version, document, given, allow_literals=options["allow_literal_secrets"])
     return write([entity], version, options)
 
 
@@ -142,29 +146,48 @@ def _fields(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _token(path: Path) -> str:
+    """Return the token in a file, which is its only line."""
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise CannotContinue(f"{path}: cannot be read: {reason}") from None
     if not token:
         raise CannotContinue(f"{path}: is empty: put the token in it")
+    if len(token.splitlines()) > 1:
+        raise CannotContinue(f"{path}: has several lines: put the token alone in it")
     return token
 
 
 def _overlaid(document: Document, given: Mapping[str, Any]) -> Document:
-    """Return ``document`` with the options' keys in it. Attributes and fields add to the file's, others replace."""
+    """Return ``document`` with the options' keys in it. Attributes and fields add to the file's, others replace.
+
+    A field of the plugin's own that an option decides is the option's too: the file's ``config`` loses it.
+    """
     data = document.data
     if data is None:
         data = {}
     if not given or not isinstance(data, dict):
         return document if data is document.data else Document(data, document.lines, document.file)
     data = {**data, **{name: value for name, value in given.items() if name not in ("attributes", "config")}}
+    kind = plugin_kind(data.get("plugin", PLUGIN_KINDS[0].name))
+    if kind is not None and isinstance(data.get("config"), dict):
+        for word in given.keys() - {"attributes"}:
+            for place in kind.decided_by.get(word, ()):
+                data["config"] = _without(data["config"], place)
     for name in ("attributes", "config"):
         if name in given:
             before = data.get(name)
             data[name] = merged(before, given[name]) if isinstance(before, dict) else given[name]
     return Document(data, document.lines, document.file)
+
+
+def _without(value: Any, place: Pointer) -> Any:
+    """Return ``value`` without what stands at ``place``, if anything does."""
+    if not isinstance(value, dict) or place[0] not in value:
+        return value
+    rest = {name: part for name, part in value.items() if name != place[0]}
+    return rest if len(place) == 1 else {**value, place[0]: _without(value[place[0]], place[1:])}
 
 
 def _entity(document: Document, given: Mapping[str, Any]) -> tuple[PluginEntity, str | None]:
@@ -183,18 +206,46 @@ def _worded(problem: Problem, given: Mapping[str, Any]) -> Problem:
     return problem
 
 
-def _refuse_unsound(entity: PluginEntity, version: str, document: Document, allow_literals: bool) -> None:
+def _refuse_secrets_in_arguments(entity: PluginEntity, given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a secret that came by an option, whether or not it may be written out."""
+    kind = plugin_kind(entity.name)
+    assert kind is not None
+    for problem in literal_secrets(entity, kind):
+        option = _option_for(problem.pointer, kind, given)
+        if option not in (None, "--token"):
+            why = "a secret in an argument is for all on the machine to read"
+            raise click.UsageError(f"{option}: {why}: put it in the intent's file, or a token in --token-file")
+
+
+def _refuse_unsound(
+    entity: PluginEntity, version: str, document: Document, given: Mapping[str, Any], allow_literals: bool
+) -> None:
     kind = plugin_kind(entity.name)
     assert kind is not None
     problems = entity_problems(entity, kind, version)
     if not allow_literals:
         problems += literal_secrets(entity, kind)
     if problems:
-        raise InvalidDocument([_placed(problem, document) for problem in problems])
+        raise InvalidDocument([_placed(problem, kind, document, given) for problem in problems])
 
 
-def _placed(problem: Problem, document: Document) -> Problem:
-    """Return ``problem`` with its place in the file, when what it is about stands there in the plugin's own words."""
-    if problem.pointer in document.lines:
-        return replace(problem, file=document.file, line=document.lines[problem.pointer])
-    return replace(problem, file=document.file)
+def _placed(problem: Problem, kind: PluginKind, document: Document, given: Mapping[str, Any]) -> Problem:
+    """Return ``problem`` with the option that what it is about came by, or its place in the file."""
+    option = _option_for(problem.pointer, kind, given)
+    if option is not None:
+        return Problem(f"{option}: {replace(problem, hint=None)}", hint=problem.hint)
+    word = kind.word_for(problem.pointer[1:])
+    data = document.data
+    if problem.pointer not in document.lines and isinstance(data, dict) and word in data:
+        return document.located(replace(problem, pointer=(str(word),)))
+    return document.located(problem)
+
+
+def _option_for(pointer: Pointer, kind: PluginKind, given: Mapping[str, Any]) -> str | None:
+    """Return the option that gave what stands at ``pointer`` in the entity; None when none did."""
+    if pointer[:1] != ("config",):
+        return _OPTION_OF[str(pointer[0])] if pointer and pointer[0] in given else None
+    if value_at(given.get("config"), pointer[1:]) is not None:
+        return f"--set {'.'.join(map(str, pointer[1:]))}"
+    word = kind.word_for(pointer[1:])
+    return _OPTION_OF[word] if word is not None and word in given else None

@@ -54,6 +54,8 @@ def write(entities: Sequence[PluginEntity], gateway: str, deployment: dict[str, 
     """
     format_name, every, output = (deployment.pop(name) for name in ("format_name", "every", "output"))
     options = _render_options(gateway, deployment)
+    if not output:
+        raise click.UsageError("-o: name a file, or a folder ending in /")
     if every == (format_name is not None):
         raise click.UsageError("give either --format NAME or --all")
     if not every:

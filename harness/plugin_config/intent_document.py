@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem
+from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, did_you_mean
 from plugin_emulator.schema_check import Schema, without_nulls
 
 from .entity import PluginEntity, Value
@@ -39,6 +39,8 @@ def entity_of_intent(document: Document) -> tuple[PluginEntity, str | None]:
 def _entity(data: dict[str, Any]) -> PluginEntity:
     kind = _kind(data)
     intent = _intent(data)
+    if intent.attributes and isinstance(intent.config.get("attributes"), list):
+        raise NotMeant("attributes", "config has attributes too, which would replace them", "put all in one place")
     config = merged(kind.derive_config(intent), intent.config)
     plain = ("enabled", "instance_name", "condition", "ordering")
     given: dict[str, Any] = {name: data[name] for name in plain if name in data}
@@ -84,7 +86,10 @@ def _intent(data: dict[str, Any]) -> Intent:
 
 
 def _filled(value: Any, variables: dict[str, Any], at: Pointer) -> Value:
-    """Return ``value`` with ``${name}`` replaced wherever ``name`` is declared; others are text like any other."""
+    """Return ``value`` with ``${name}`` replaced wherever ``name`` is declared.
+
+    Without any variables, and inside other text, what is not declared is text like any other. Raises NotMeant.
+    """
     if isinstance(value, dict):
         return {str(name): _filled(part, variables, (*at, str(name))) for name, part in value.items()}
     if isinstance(value, list):
@@ -92,6 +97,10 @@ def _filled(value: Any, variables: dict[str, Any], at: Pointer) -> Value:
     if not isinstance(value, str):
         return cast(Value, value)
     whole = _VARIABLE.fullmatch(value)
+    if whole and variables and whole[1] not in variables:
+        near = did_you_mean(whole[1], variables)
+        hint = f"did you mean ${{{near}}}?" if near else "declare it there"
+        raise NotMeant(at, f"{value} is not among the variables", hint)
     if whole and whole[1] in variables:
         text = variables[whole[1]]["value"]
         return named_value(f"env:{text[1:]}" if re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", text) else text, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class PluginKind:
     ``konnect_gateway_plugin_metering_and_billing``); None when it is a custom plugin there.
     ``server`` says how the gateway comes by the plugin when it is not bundled.
     ``derive_config`` turns an :class:`~.intent.Intent` into ``config``; it raises :class:`~.intent.NotMeant`.
+    ``decided_by`` says which places in ``config`` each word of an intent decides.
     ``validate`` takes the entity's data, with its ``config``, and a gateway version, and returns what that
     gateway would refuse, with pointers relative to the entity.
     """
@@ -43,9 +44,17 @@ class PluginKind:
     typed_resource: str | None
     validate: Callable[[Any, str], list[Problem]]
     derive_config: Callable[[Intent], dict[str, Value]]
+    decided_by: Mapping[str, tuple[Pointer, ...]]
     server: PluginServer | None = None
 
     @property
     def name(self) -> str:
         """The usual name."""
         return self.names[0]
+
+    def word_for(self, place: Pointer) -> str | None:
+        """Return the word of an intent that decides the value at ``place`` in ``config``; None when none does."""
+        for word, places in self.decided_by.items():
+            if any(place[: len(decided)] == decided for decided in places):
+                return word
+        return None

@@ -17,8 +17,7 @@ _HINT = "name a variable (env:NAME) or a vault (vault:BACKEND/KEY), or add --all
 
 def literal_secrets(entity: PluginEntity, kind: PluginKind) -> list[Problem]:
     """Return a problem for each secret that stands in ``entity`` as a literal; none quotes it."""
-    places = _literals(entity.config, kind)
-    return [Problem("is a secret, given as a literal", ("config", *at), _HINT) for at in places]
+    return [_problem(at, value_at(entity.config, at)) for at in _literals(entity.config, kind)]
 
 
 def with_references(
@@ -26,8 +25,8 @@ def with_references(
 ) -> tuple[PluginEntity, list[Pointer]]:
     """Return ``entity`` with each literal secret replaced by a Reference, and the places in ``config`` of those.
 
-    ``variable`` gives the name of the variable that is to hold a literal. A password in a URL stays a literal: the
-    URL around it would be lost.
+    ``variable`` gives the name of the variable that is to hold a literal. A URL with credentials stays
+    a literal: what is around them would be lost.
     """
     places = [at for at in _literals(entity.config, kind) if at in kind.secrets]
     config: Value = entity.config
@@ -67,18 +66,26 @@ def _marked(value: Value, at: Pointer, kind: PluginKind) -> Value:
     return value
 
 
+def _problem(at: Pointer, value: Value) -> Problem:
+    if isinstance(value, str) and is_vault_reference(value):
+        message = "is a vault reference in a field in which the gateway looks up none: it would be the secret itself"
+        return Problem(message, ("config", *at), "name a variable (env:NAME)")
+    return Problem("is a secret, given as a literal", ("config", *at), _HINT)
+
+
 def _literals(config: dict[str, Value], kind: PluginKind) -> Iterator[Pointer]:
     for at in kind.secrets:
         text = value_at(config, at)
         if isinstance(text, str) and not (is_vault_reference(text) and at in kind.referenceable):
             yield at
     for name, text in config.items():
-        if isinstance(text, str) and _has_password(text):
+        if isinstance(text, str) and _has_credentials(text):
             yield (name,)
 
 
-def _has_password(text: str) -> bool:
+def _has_credentials(text: str) -> bool:
+    """Return whether ``text`` is a URL with a user, which may be a token, with or without a password."""
     try:
-        return "://" in text and bool(urlsplit(text).password)
+        return "://" in text and "@" in urlsplit(text).netloc
     except ValueError:
         return False

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from plugin_emulator.documents import Pointer
+
 from ..entity import Reference, Value
 from ..intent import TOKEN_VARIABLE, Intent, NotMeant
 
+#: Word of an intent -> the places in ``config`` that it decides.
+DECIDED_BY: dict[str, tuple[Pointer, ...]] = {
+    "token": (("apiKey",),),
+    "meter_name": (("meterApiName",),),
+    "subject": (("customerHeader",),),
+    "attributes": (("dimensionHeaders",),),
+    "batch": (("batchSize",),),
+    "delay": (("intervalSeconds",),),
+}
 #: The header in which the gateway's authentication plugins tell the Consumer's username.
 CONSUMER_HEADER = "x-consumer-username"
 

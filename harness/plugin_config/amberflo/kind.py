@@ -5,7 +5,7 @@ from __future__ import annotations
 from plugin_emulator.amberflo.config import PLUGIN_NAMES, validate_plugin
 
 from ..plugin_kind import PluginKind, PluginServer
-from .derivation import derive_config
+from .derivation import DECIDED_BY, derive_config
 
 AMBERFLO = PluginKind(
     names=PLUGIN_NAMES,
@@ -14,5 +14,6 @@ AMBERFLO = PluginKind(
     typed_resource=None,
     validate=validate_plugin,
     derive_config=derive_config,
+    decided_by=DECIDED_BY,
     server=PluginServer("github.com/amberflo/kong-plugin-amberflo", "kong-plugin-amberflo"),
 )

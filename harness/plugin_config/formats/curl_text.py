@@ -127,7 +127,7 @@ class _Needed:
 
     def open(self, pattern: str, kind: str, content: str) -> Variable:
         """Return a variable of its own for a scope that is open."""
-        name = self.names.unique(pattern.replace("{KIND}", kind.upper())).replace("-", "_")
+        name = self.names.unique(pattern.replace("{KIND}", kind.upper()), "_")
         return Variable(name, content.replace("{Kind}", kind.capitalize()))
 
 

@@ -91,11 +91,11 @@ class Names:
 
     _taken: set[str] = field(default_factory=set)
 
-    def unique(self, wanted: str) -> str:
-        """Return ``wanted``, with a number behind it when it was handed out before."""
+    def unique(self, wanted: str, separator: str = "-") -> str:
+        """Return ``wanted``, with ``separator`` and a number behind it when it was handed out before."""
         name, number = wanted, 2
         while name in self._taken:
-            name = f"{wanted}-{number}"
+            name = f"{wanted}{separator}{number}"
             number += 1
         self._taken.add(name)
         return name

@@ -31,8 +31,13 @@ LIMITS: Sequence[Limit] = (
 Fields: TypeAlias = "dict[str, Value]"
 
 
-def server_url(options: RenderOptions) -> str:
-    """Return the URL of Konnect's API in the region chosen."""
+def server_url(options: RenderOptions, format_name: str) -> str:
+    """Return the URL of Konnect's API in the region chosen. Raises CannotExpress for a region that is none.
+
+    With a slash in it, the access token would go to another host.
+    """
+    if options.region is not None and not re.fullmatch(r"[A-Za-z0-9-]+", options.region):
+        raise CannotExpress(format_name, "region", "it is no part of a host's name", "give one such as us or eu")
     return f"https://{options.region or DEFAULT_REGION}.api.konghq.com/"
 
 

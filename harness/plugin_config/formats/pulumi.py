@@ -108,7 +108,7 @@ def _camel(words: Sequence[str]) -> str:
 
 def _provider(options: RenderOptions, settings: _Settings) -> list[str]:
     token = settings.variable(_TOKEN, "personal_access_token")
-    named = [("personal_access_token", token), ("server_url", konnect_provider.server_url(options))]
+    named = [("personal_access_token", token), ("server_url", konnect_provider.server_url(options, FORMAT.name))]
     return _assigned("provider", "konnect.Provider", "konnect", named)
 
 
@@ -129,7 +129,7 @@ def _resource(entity: PluginEntity, options: RenderOptions, settings: _Settings,
     for scope, target in entity.scope.items():
         named.append((scope, {"id": target if is_literal_id(target) else settings.target(scope, target)}))
     named.append(("opts", Code("pulumi.ResourceOptions(provider=provider)")))
-    variable = names.unique(konnect_provider.snake_name(entity)).replace("-", "_")
+    variable = names.unique(konnect_provider.snake_name(entity), "_")
     words = ["custom", "plugin"] if ending is None else ["plugin", *ending.split("_")]
     return _assigned(variable, "konnect.Gateway" + "".join(map(str.capitalize, words)), variable, named)
 

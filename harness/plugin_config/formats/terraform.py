@@ -74,7 +74,7 @@ def _provider(options: RenderOptions) -> list[Entry]:
             ("konnect",),
             [
                 Attribute("personal_access_token", token),
-                Attribute("server_url", konnect_provider.server_url(options)),
+                Attribute("server_url", konnect_provider.server_url(options, FORMAT.name)),
             ],
         ),
     ]
@@ -105,7 +105,7 @@ def _resource(
         called = "it is limited to" if target is None else f"named {json.dumps(target)}"
         granted.append(f"{address} is the {_KINDS[scope]} {called}.")
         body.append(Attribute(scope, {"id": Expression(f"{address}.id")}))
-    name = names.unique(konnect_provider.snake_name(entity)).replace("-", "_")
+    name = names.unique(konnect_provider.snake_name(entity), "_")
     return Block("resource", (kind, name), body), granted
 
 

@@ -36,7 +36,7 @@ _WRITE_IT_SO = "write {vault://BACKEND/KEY} and nothing around it, e.g. {vault:/
     "GEN-3",
 )
 def secret_literal(linted: LintedPlugin) -> Iterator[Remark]:
-    """A secret, or a password in a URL, is given as text."""
+    """A secret, or credentials in a URL, are given as text."""
     config = linted.config
     if config is None:
         return
@@ -49,8 +49,8 @@ def secret_literal(linted: LintedPlugin) -> Iterator[Remark]:
         if field in linted.kind.secrets:
             yield Remark(f"{_name(field)} stands there as a literal", _reference_advice(linted, field), at)
         else:
-            fix = "take the password out of the URL, or give the whole URL through a variable"
-            yield Remark(f"{_name(field)} has a password in its URL", fix, at)
+            fix = "take them out of the URL, or give the whole URL through a variable"
+            yield Remark(f"{_name(field)} has credentials in its URL", fix, at)
 
 
 def _reference_advice(linted: LintedPlugin, field: Pointer) -> str:

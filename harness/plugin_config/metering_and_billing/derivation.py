@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from plugin_emulator.documents import did_you_mean
+from plugin_emulator.documents import Pointer, did_you_mean
 from plugin_emulator.metering_and_billing.config import is_http_url
 
 from ..entity import Reference, Value
 from ..intent import TOKEN_VARIABLE, Intent, NotMeant, named_value
 
+#: Word of an intent -> the places in ``config`` that it decides.
+DECIDED_BY: dict[str, tuple[Pointer, ...]] = {
+    "ingest": (("ingest_endpoint",),),
+    "token": (("api_token",),),
+    "meters": (("meter_api_requests",), ("meter_ai_token_usage",)),
+    "subject": (("subject",),),
+    "attributes": (("attributes",),),
+    "batch": (("queue", "max_batch_size"),),
+    "delay": (("queue", "max_coalescing_delay"),),
+    "status": (("allow_status_codes",),),
+}
 #: Regions whose Konnect has an ingest endpoint.
 KONNECT_REGIONS = ("us", "eu", "au", "me", "in", "sg")
 _KONNECT = "https://{region}.api.konghq.com/v3/openmeter/events"

@@ -6,7 +6,7 @@ from plugin_emulator.metering_and_billing.config import PLUGIN_NAME
 from plugin_emulator.metering_and_billing.plugin_entity import validate_plugin
 
 from ..plugin_kind import PluginKind
-from .derivation import derive_config
+from .derivation import DECIDED_BY, derive_config
 
 METERING_AND_BILLING = PluginKind(
     names=(PLUGIN_NAME,),
@@ -15,4 +15,5 @@ METERING_AND_BILLING = PluginKind(
     typed_resource="metering_and_billing",
     validate=validate_plugin,
     derive_config=derive_config,
+    decided_by=DECIDED_BY,
 )

@@ -90,14 +90,75 @@ def test_an_option_wins_over_the_file_and_adds_to_its_attributes(run: Any, tmp_p
     assert config["timeout"] == 5000
 
 
+VENDOR_EXAMPLE = """\
+config:
+  ingest_endpoint: ${ingest-endpoint}
+  api_token: ${auth-token}
+  subject: {look_up_value_in: header, field: x-tenant-id}
+  queue: {max_batch_size: 5, max_entries: 70}
+variables:
+  auth-token: {value: $AUTH_TOKEN}
+  ingest-endpoint: {value: $INGEST_ENDPOINT}
+"""
+
+
+def test_an_option_wins_over_the_plugins_own_fields_in_the_file(run: Any, tmp_path: Path) -> None:
+    intent = tmp_path / "intent.yaml"
+    intent.write_text(VENDOR_EXAMPLE)
+    options = ["--ingest", "konnect:us", "--token", "env:OTHER", "--subject", "consumer", "--batch", "10"]
+    ran = run("render", intent, "--format", "deck", *options)
+    assert ran.code == 0, ran.err
+    assert yaml.safe_load(ran.out)["plugins"][0]["config"] == {
+        "ingest_endpoint": KONNECT,
+        "api_token": '${{ env "DECK_OTHER" }}',
+        "subject": {"look_up_value_in": "consumer"},
+        "queue": {"max_batch_size": 10, "max_entries": 70},
+    }
+
+
+def test_amb_an_option_wins_over_the_plugins_own_fields_in_the_file(run: Any, tmp_path: Path) -> None:
+    intent = tmp_path / "intent.yaml"
+    intent.write_text("plugin: amberflo\nconfig: {apiKey: '{vault://env/x}', meterApiName: a, customerHeader: x-a}\n")
+    options = ["--meter-name", "calls", "--token", "env:KEY", "--subject", "header:x-b"]
+    ran = run("render", intent, "--format", "deck", *options)
+    assert ran.code == 0, ran.err
+    assert yaml.safe_load(ran.out)["plugins"][0]["config"] == {
+        "apiKey": '${{ env "DECK_KEY" }}',
+        "meterApiName": "calls",
+        "customerHeader": "x-b",
+    }
+
+
+def test_attributes_by_option_and_in_config_are_refused_rather_than_one_of_them_lost(
+    run: Any, tmp_path: Path
+) -> None:
+    intent = tmp_path / "intent.yaml"
+    attribute = "{source: header, look_up_value_in: x-a, event_property_name: a}"
+    intent.write_text(f"ingest: konnect:us\nconfig: {{attributes: [{attribute}]}}\n")
+    assert run("render", intent, "--format", "deck").code == 0
+    ran = run("render", intent, "--format", "deck", "--attribute", "header:x-b=b")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--attribute: config has attributes too" in ran.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--ingest", "konnect:us", "--subject", "header"], "--subject: which header is not said"),
         (["--ingest", "konnect:usa"], "--ingest: Konnect has no region 'usa'"),
         (["--ingest", "konnect:us", "--scope", "group=x"], "--scope: 'group' is no scope of this plugin"),
-        (["--ingest", "konnect:us", "--batch", "0"], "/config/queue/max_batch_size: expected a value between"),
+        (
+            ["--ingest", "konnect:us", "--batch", "0"],
+            "--batch: /config/queue/max_batch_size: expected a value between",
+        ),
+        (["--ingest", "konnect:us", "--tag", "a,b"], "--tag: /tags/0: is not in the form expected"),
+        (
+            ["--ingest", "konnect:us", "--set", "config.timeout=a"],
+            "--set timeout: /config/timeout: expected a number",
+        ),
         (["--ingest", "konnect:us", "--set", "quee.x=1"], "unknown field 'quee' (did you mean 'queue'?)"),
+        (["--ingest", "konnect:us", "-o", ""], "-o: name a file"),
+        (["--ingest", "konnect:us", "--token", "env:A", "--token-file", "b"], "either --token or --token-file"),
         (["--ingest", "konnect:us", "--set", "queue"], "--set: write PATH=VALUE"),
         (["--ingest", "konnect:us", "--attribute", "x-a=a"], "--attribute: 'x-a' is no source of a value here"),
         (["--ingest", "konnect:us", "--attribute", "x-a"], "write SOURCE=PROPERTY"),
@@ -118,6 +179,33 @@ def test_a_mistake_is_one_line_that_names_the_option(run: Any, options: list[str
     assert message in line
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("batch: 0", ":2: /batch: expected a value between 1 and 1000000"),
+        ("token: spat_4f1d0c", ":2: /token: is a secret, given as a literal"),
+        ("config: {queue: {max_entries: 0}}", ":2: /config/queue/max_entries: expected a value between"),
+        ("instance_name: a b", ":2: /instance_name: is not in the form expected"),
+    ],
+)
+def test_a_mistake_in_the_file_is_pointed_at_where_it_stands(
+    run: Any, tmp_path: Path, line: str, message: str
+) -> None:
+    intent = tmp_path / "intent.yaml"
+    intent.write_text(f"ingest: konnect:us\n{line}\n")
+    ran = run("render", intent, "--format", "deck")
+    assert ran.code == 2
+    assert f"{intent}{message}" in ran.err
+    assert SECRET not in ran.err
+
+
+def test_the_version_comes_from_the_file_unless_an_option_names_another(run: Any, tmp_path: Path) -> None:
+    intent = tmp_path / "intent.yaml"
+    intent.write_text('ingest: konnect:us\nstatus: ["200-299"]\ngateway: "3.15"\n')
+    assert "does not exist in gateway 3.15" in run("render", intent, "--format", "deck").err
+    assert run("render", intent, "--format", "deck", "--gateway", "3.16").code == 0
+
+
 def test_either_one_format_or_all_must_be_asked_for(run: Any, tmp_path: Path) -> None:
     intent = ["--ingest", "konnect:us"]
     assert run("render", *intent).code == 2
@@ -130,6 +218,54 @@ def test_gen_3_a_token_is_not_taken_from_an_option_and_not_repeated(run: Any) ->
     assert ran.code == 2
     assert SECRET not in ran.err
     assert "--token-file" in ran.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--set", f"api_token={SECRET}"],
+        ["--set", f"config.api_token={SECRET}"],
+        ["--ingest", f"https://{SECRET}@meter.example.com/events"],
+        ["--ingest", f"https://me:{SECRET}@meter.example.com/events"],
+        ["--set", f"ingest_endpoint=https://me:{SECRET}@meter.example.com/events"],
+    ],
+)
+def test_gen_3_no_secret_is_taken_from_an_argument_even_when_literals_are_allowed(
+    run: Any, options: list[str]
+) -> None:
+    ran = run("render", "--format", "deck", "--ingest", "konnect:us", "--allow-literal-secrets", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert "a secret in an argument is for all on the machine to read" in ran.err
+    assert SECRET not in ran.err
+
+
+def test_gen_3_a_token_in_the_url_is_a_secret_without_a_password_too(run: Any, tmp_path: Path) -> None:
+    intent = tmp_path / "intent.yaml"
+    intent.write_text(f"ingest: https://{SECRET}@meter.example.com/events\n")
+    ran = run("render", intent, "--format", "deck")
+    assert ran.code == 2
+    assert f"{intent}:1: /ingest: is a secret, given as a literal" in ran.err
+    assert run("render", intent, "--format", "deck", "--allow-literal-secrets").code == 0
+
+
+def test_a_vault_in_a_field_that_is_not_looked_up_is_told_apart_from_a_literal(run: Any) -> None:
+    ran = run("render", "--format", "deck", "--plugin", "amberflo", "--meter-name", "m", "--token", "vault:env/key")
+    assert ran.code == 2
+    assert "--token: /config/apiKey: is a vault reference in a field in which the gateway looks up none" in ran.err
+
+
+def test_a_token_file_holds_the_token_alone(run: Any, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    arguments = ["render", "--format", "deck", "--ingest", "konnect:us", "--allow-literal-secrets"]
+    token.write_bytes(b"\xef\xbb\xbf" + SECRET.encode() + b"\r\n")
+    ran = run(*arguments, "--token-file", token)
+    assert yaml.safe_load(ran.out)["plugins"][0]["config"]["api_token"] == SECRET
+    for content, message in [(f"{SECRET}\nmore\n", "has several lines"), ("\n", "is empty")]:
+        token.write_text(content)
+        ran = run(*arguments, "--token-file", token)
+        assert ran.code == 2
+        assert message in ran.err
+        assert SECRET not in ran.err
 
 
 @pytest.mark.parametrize("format_name", [name for name in FORMAT_NAMES if name != "kong-conf"])
@@ -334,6 +470,27 @@ def test_different_literal_tokens_become_different_variables(run: Any, state: Pa
     assert ran.code == 0, ran.err
     tokens = [plugin["config"]["api_token"] for plugin in yaml.safe_load(ran.out)["plugins"]]
     assert tokens == ['${{ env "DECK_AUTH_TOKEN" }}', '${{ env "DECK_AUTH_TOKEN_2" }}']
+
+
+def test_a_variable_that_the_file_has_already_is_none_for_a_literal(run: Any, tmp_path: Path) -> None:
+    state = tmp_path / "kong.yaml"
+    tokens = ["'${{ env \"DECK_AUTH_TOKEN\" }}'", "'${{ env \"DECK_AUTH_TOKEN_2\" }}'", SECRET]
+    plugin = "- {{name: metering-and-billing, service: s{}, config: {{ingest_endpoint: {}, api_token: {}}}}}\n"
+    items = [plugin.format(number, KONNECT, token) for number, token in enumerate(tokens)]
+    state.write_text('_format_version: "3.0"\nplugins:\n' + "".join(items))
+    ran = run("convert", state, "--format", "deck")
+    assert ran.code == 0, ran.err
+    converted = [plugin["config"]["api_token"] for plugin in yaml.safe_load(ran.out)["plugins"]]
+    assert converted == [f'${{{{ env "DECK_AUTH_TOKEN{ending}" }}}}' for ending in ("", "_2", "_3")]
+
+
+def test_a_url_with_credentials_is_not_converted_unasked(run: Any, state: Path) -> None:
+    state.write_text(STATE.replace("https://us", f"https://me:{SECRET}@us"))
+    ran = run("convert", state, "--format", "deck")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{state}:9: /config/ingest_endpoint: is a secret, given as a literal" in ran.err
+    assert SECRET not in ran.err
+    assert run("convert", state, "--format", "deck", "--allow-literal-secrets").code == 0
 
 
 def test_a_file_that_is_wrong_is_not_converted(run: Any, state: Path) -> None:

@@ -244,3 +244,30 @@ def test_a_dollar_name_that_no_variable_declares_is_text() -> None:
 )
 def test_what_cannot_be_meant_is_told_with_its_place(text: str, message: str) -> None:
     assert message in refusal(text)
+
+
+def test_a_variable_that_is_not_declared_is_refused_where_others_are() -> None:
+    declared = "variables: {subject-header: {value: $SUBJECT_HEADER}}\n"
+    text = "ingest: konnect:us\nconfig: {subject: {look_up_value_in: header, field: '${subject-heder}'}}\n"
+    assert refusal(text + declared) == (
+        "intent.yaml:2: /config/subject/field: ${subject-heder} is not among the variables"
+        " (did you mean ${subject-header}?)"
+    )
+    without = entity_of_intent(parse_document(text))[0].config["subject"]
+    assert without == {"look_up_value_in": "header", "field": "${subject-heder}"}
+
+
+def test_attributes_in_two_places_are_refused() -> None:
+    attribute = "{source: header, look_up_value_in: x-a, event_property_name: a}"
+    text = f"ingest: konnect:us\nattributes: {{b: header:x-b}}\nconfig: {{attributes: [{attribute}]}}\n"
+    assert refusal(text).startswith("intent.yaml:2: /attributes: config has attributes too")
+
+
+@pytest.mark.parametrize("name", ["env:AUTH_TOKEN", "env:DECK_AUTH_TOKEN", "env:auth_token"])
+def test_a_variable_is_named_without_its_tools_prefix_and_in_any_case(name: str) -> None:
+    assert entity(ingest="konnect:us", token=name).config["api_token"] == TOKEN
+
+
+def test_global_stands_alone_as_a_scope() -> None:
+    assert entity(ingest="konnect:us", scope="global").scope == {}
+    assert "'global' is no scope of this plugin" in refusal("ingest: konnect:us\nscope: [global, service=a]\n")

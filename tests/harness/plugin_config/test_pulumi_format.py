@@ -118,6 +118,13 @@ def test_the_plugin_arrives_with_snake_case_keys_and_settings_in_place_of_refere
     }
 
 
+@pytest.mark.parametrize("region", ["", "evil.example.com/", "us.", "me:pw@evil.example.com/"])
+def test_a_region_that_would_send_the_token_elsewhere_is_refused(region: str) -> None:
+    with pytest.raises(CannotExpress) as refused:
+        program(metering(), options=RenderOptions("3.16", region=region))
+    assert refused.value.field == "region"
+
+
 def test_the_provider_has_its_token_from_a_secret_and_the_region_in_its_url() -> None:
     provider = run(program(metering(), options=RenderOptions("3.16", region="eu")))[0]
     assert provider == Made(

@@ -312,10 +312,11 @@ def test_text_that_terraform_would_change_is_refused_with_its_field(fields: dict
     assert refused.value.field == place
 
 
-def test_a_region_that_terraform_would_change_is_refused() -> None:
+@pytest.mark.parametrize("region", ["e\u0301", "", "evil.example.com/", "us.", "u s", "me:pw@evil.example.com/"])
+def test_a_region_that_would_send_the_token_elsewhere_is_refused(region: str) -> None:
     with pytest.raises(CannotExpress) as refused:
-        text_of(metering(), options=RenderOptions("3.16", region="e\u0301"))
-    assert refused.value.field == "server_url"
+        text_of(metering(), options=RenderOptions("3.16", region=region))
+    assert refused.value.field == "region"
 
 
 def test_text_put_together_for_another_tool_is_refused() -> None:
