@@ -159,4 +159,10 @@ package.preload["kong.db.schema.typedefs"] = function()
   }
 end
 
+-- Kong itself complains about a plugin's globals; here they are errors.
+setmetatable(_G, {
+  __index = function(_, name) error("reads an undeclared global: " .. tostring(name), 2) end,
+  __newindex = function(_, name) error("sets a global: " .. tostring(name), 2) end,
+})
+
 return world
