@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from plugin_emulator.documents import Pointer, Problem
-from plugin_emulator.gateway.entity_forms import EMULATED_PLUGINS, KINDS, entity_schema
+from plugin_emulator.gateway.entity_forms import EMULATED_PLUGINS, KINDS, OTHER_KINDS, entity_schema
 
 _SETS = frozenset({"tags", "protocols", "methods", "hosts"})
 _TYPES = {
@@ -71,7 +71,8 @@ def configuration_in_kongs_words(data: Any, problems: Sequence[Problem], gateway
             continue
         kind, entity, under = _entity_at(data, problem.pointer)
         if kind is None:
-            unknown = problem.pointer and problem.pointer[0] not in KINDS and len(problem.pointer) == 1
+            name = problem.pointer[0] if len(problem.pointer) == 1 and isinstance(data, dict) else None
+            unknown = name is not None and name not in KINDS and name not in OTHER_KINDS
             told.append(Problem("unknown field", problem.pointer) if unknown else problem)
             continue
         inside = replace(problem, pointer=problem.pointer[len(under) :])

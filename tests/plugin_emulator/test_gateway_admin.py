@@ -82,6 +82,29 @@ def test_an_invalid_configuration_changes_nothing_and_names_its_place() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("{nope: []}", {"nope": "unknown field"}),
+        ("{upstreams: [{}]}", {"upstreams": "entities of kind 'upstreams' are not emulated (remove them)"}),
+        ("{a: 1, a: 2}", {"a": "key 'a' is given twice (keep one)"}),
+        ("{routes: 7}", {"routes": "expected a list, got a number (write a list of routes, each with '- ')"}),
+        (
+            "{services: [{host: h, tls_verify: true}]}",
+            {"services": [{"tls_verify": "field 'tls_verify' is not emulated (remove it; the emulated gateway would "
+                                         "not honour it)"}]},
+        ),
+    ],
+)  # fmt: skip
+def test_what_only_the_emulated_gateway_refuses_is_told_in_its_own_words(text: str, fields: dict[str, Any]) -> None:
+    async def test(b: Bench) -> None:
+        body = text.replace("{", '{_format_version: "3.0", ', 1).encode()
+        response = await admin_call(b, "POST", "/config", body)
+        assert (response.status, response.json["fields"]) == (400, fields)
+
+    run(test)
+
+
 def test_a_regular_expression_that_cannot_be_used_changes_nothing() -> None:
     async def test(b: Bench) -> None:
         state = example_state(b.upstream.port, route={"paths": ["~/a("]})
