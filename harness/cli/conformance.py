@@ -45,7 +45,7 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option("--list", "list_only", is_flag=True, help="List the scenarios that would run, and end.")
 @click.option("--dry-run", is_flag=True, help="Check the scenario files, and end.")
 @click.option(
-    "--workers", type=click.IntRange(1, 32), help="Gateways side by side (default 4); with --self-check, mutants (2)."
+    "--workers", type=click.IntRange(1, 32), help="Gateways side by side (default 4); with --self-check, mutants (3)."
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write the JSON report here too; - for standard output.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the JUnit report here too.")

@@ -19,7 +19,7 @@ from harness.targets.target import TargetUnavailableError
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 #: Seconds a child may take to finish its work when it is asked to, before it is killed.
-FINISH_TIMEOUT = 20.0
+FINISH_TIMEOUT = 10.0
 _TAIL_BYTES = 2000
 
 
