@@ -16,6 +16,9 @@ import yaml
 
 Pointer = tuple[str | int, ...]
 
+#: How many values a document may have beyond those that are written out.
+_MOST_BY_ALIAS = 100_000
+
 
 def pointer_text(pointer: Sequence[str | int]) -> str:
     """Return ``pointer`` as a JSON pointer (RFC 6901): ``("a", 0)`` is ``/a/0``; the root is ``/``."""
@@ -119,7 +122,8 @@ def _parse(text: str, file: str | None, single: bool) -> list[Document]:
             if node is None:
                 break
             lines: dict[Pointer, int] = {}
-            _locate(node, (), lines, problems, file)
+            # Each value takes a character at least, unless it is an alias for something large.
+            _locate(node, (), lines, problems, file, most=len(text) + _MOST_BY_ALIAS)
             if not problems:
                 documents.append(Document(loader.construct_document(node), lines, file))
             if single:
@@ -162,9 +166,12 @@ _Loader.add_constructor(None, _Loader.refuse_tag)
 
 
 def _locate(
-    node: yaml.Node, at: Pointer, lines: dict[Pointer, int], problems: list[Problem], file: str | None
+    node: yaml.Node, at: Pointer, lines: dict[Pointer, int], problems: list[Problem], file: str | None, most: int
 ) -> None:
     lines[at] = node.start_mark.line + 1
+    if len(lines) > most:
+        message = "its aliases (*) make it too large"
+        raise InvalidDocument([Problem(message, hint="write out what is meant", file=file)])
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
@@ -173,8 +180,8 @@ def _locate(
             if key in seen and key != "<<":
                 problems.append(Problem(f"key {key!r} is given twice", (*at, key), "keep one", file, line))
             seen.add(key)
-            _locate(value_node, (*at, key), lines, problems, file)
+            _locate(value_node, (*at, key), lines, problems, file, most)
             lines[(*at, key)] = line
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _locate(item, (*at, index), lines, problems, file)
+            _locate(item, (*at, index), lines, problems, file, most)

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..entity import Reference, Value
 from ..plugin_kinds import plugin_kind
 from .kong_operator import FILLED_IN_ANNOTATION
 from .kong_plugin_object import TAGS_ANNOTATION
-from .kubernetes_attachments import Attachment, attachments
+from .kubernetes_attachments import Attachment, attachments, naming
 from .kubernetes_objects import ManifestObject, read_objects
 
 #: Fields of the object -> those of the gateway's plugin entity.
@@ -35,13 +35,17 @@ def read(text: str, file: str) -> ConfigFile:
     Raises InvalidDocument with every problem found, among them objects that their CRDs do not allow.
     """
     objects = read_objects(text, file)
-    secrets = [item for item in objects if item.kind == "Secret"]
+    secrets: dict[str, list[ManifestObject]] = {}
+    for item in objects:
+        if item.kind == "Secret":
+            secrets.setdefault(item.name, []).append(item)
+    by_plugin = naming(objects)
     plugins: list[FoundPlugin] = []
     problems: list[Problem] = []
     for item in objects:
         if item.kind in ("KongPlugin", "KongClusterPlugin"):
             entity = _Entity(item, secrets, problems).read()
-            plugins += _attached(entity, item, attachments(item, objects), file)
+            plugins += _attached(entity, item, attachments(item, by_plugin.get(item.name, ())), file)
     if problems:
         raise InvalidDocument(sorted(problems, key=lambda problem: problem.line or 0))
     bound = any(item.kind == "KongPluginBinding" for item in objects)
@@ -64,10 +68,10 @@ def _attached(entity: _Entity, item: ManifestObject, found: Sequence[Attachment]
 
 @dataclass(slots=True)
 class _Entity:
-    """The gateway's plugin entity that an object stands for."""
+    """The gateway's plugin entity that an object stands for; ``secrets`` are the manifest's, by name."""
 
     item: ManifestObject
-    secrets: Sequence[ManifestObject]
+    secrets: Mapping[str, Sequence[ManifestObject]]
     problems: list[Problem]
     data: dict[str, Value] = field(default_factory=dict)
     lines: dict[Pointer, int] = field(default_factory=dict)
@@ -192,7 +196,7 @@ class _Entity:
     def _secret_text(self, source: dict[str, str], at: Pointer) -> str | None:
         """Return what the Secret holds; None when it is not in the manifest."""
         namespace = source.get("namespace") or self.item.namespace
-        for secret in self.secrets:
+        for secret in self.secrets.get(source["name"], ()):
             if not self.item.may_mean(namespace, source["name"], secret):
                 continue
             key = source["key"]

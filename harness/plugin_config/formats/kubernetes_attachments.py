@@ -34,8 +34,26 @@ class Attachment:
     lines: dict[str, int]
 
 
+def naming(objects: Sequence[ManifestObject]) -> dict[str, list[ManifestObject]]:
+    """Return the objects that name a plugin, by the name: in the manifest's order, each once, of any namespace."""
+    found: dict[str, list[ManifestObject]] = {}
+    for item in objects:
+        for name in dict.fromkeys(_plugin_names(item)):
+            found.setdefault(name, []).append(item)
+    return found
+
+
+def _plugin_names(item: ManifestObject) -> Iterator[str]:
+    names = [word.strip().rpartition(":")[2] for word in item.annotation(PLUGINS_ANNOTATION).split(",")]
+    names += [_member(reference, "name") for _, reference in _extension_refs(item)]
+    names.append(_member(_member(item.data.get("spec"), "pluginRef"), "name"))
+    return (name for name in names if isinstance(name, str) and name)
+
+
 def attachments(plugin: ManifestObject, objects: Sequence[ManifestObject]) -> list[Attachment]:
-    """Return each instance that the objects make of ``plugin``; none when nothing in the manifest runs it.
+    """Return each instance that the objects make of ``plugin``; none when none of them runs it.
+
+    ``objects`` are those that :func:`naming` has for its name, which is enough, or all of the manifest.
 
     A plugin that a consumer's annotation names runs for that consumer where it is attached besides, as Kong
     Ingress Controller combines them; each KongPluginBinding is an instance of its own.
