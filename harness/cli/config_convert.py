@@ -75,6 +75,8 @@ def _without_id(entity: PluginEntity, found: Validated) -> PluginEntity:
 
 
 def _tell_of_others(file: ConfigFile, found: Sequence[Validated]) -> None:
+    for problem in file.around:
+        click.echo(f"kong-metering: {replace(problem, hint='the new configuration does not say it')}", err=True)
     others = len(file.plugins) - len(found)
     if others:
         one = "1 other plugin, which does not meter, is"

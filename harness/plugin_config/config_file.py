@@ -46,8 +46,13 @@ class FoundPlugin:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One file: its format's name (``deck``, ``kic``, …), and every plugin in it, in its order."""
+    """One file: its format's name (``deck``, ``kic``, …), and every plugin in it, in its order.
+
+    ``around`` are things that stand beside the plugins, matter to them, and are in none of them (the workspace they
+    go to), each with its place.
+    """
 
     file: str
     format: str
     plugins: tuple[FoundPlugin, ...]
+    around: tuple[Problem, ...] = ()

@@ -20,6 +20,12 @@ from .state_plugins import SCOPE_PLACEHOLDERS
 _SHARED = "_plugin_configs"
 #: Members that decK does not know, and Kong without a database does.
 _OF_DBLESS = ("_transform", "_ignore")
+#: Members, by their places, that say of all plugins what none of them says itself.
+_AROUND: dict[Pointer, str] = {
+    ("_workspace",): "says which workspace the plugins go to",
+    ("_konnect",): "says which control plane the plugins go to",
+    ("_info", "select_tags"): "gives tags to every plugin",
+}
 #: Lists whose items may hold plugins -> what such an item is to its plugins, and the names it goes by.
 _OWNERS = {
     "services": ("service", ("name", "id")),
@@ -54,7 +60,17 @@ def read(text: str, file: str) -> ConfigFile:
         message = f"expected an object, got {kind_of_data(document.data)}"
         raise InvalidDocument([Problem(message, hint='begin with _format_version: "3.0"', file=file, line=1)])
     plugins = _Reader(document, marked, file).plugins()
-    return ConfigFile(file, "dbless" if any(name in document.data for name in _OF_DBLESS) else "deck", plugins)
+    format_name = "dbless" if any(name in document.data for name in _OF_DBLESS) else "deck"
+    return ConfigFile(file, format_name, plugins, tuple(_around(document, marked)))
+
+
+def _around(document: Document, marked: MarkedText) -> Iterator[Problem]:
+    for at, what in _AROUND.items():
+        value = document.data.get(at[0])
+        for part in at[1:]:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value:
+            yield marked.located(document.located(Problem(what, at)))
 
 
 @dataclass(frozen=True, slots=True)

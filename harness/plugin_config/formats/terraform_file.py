@@ -43,11 +43,21 @@ def read(text: str, file: str) -> ConfigFile:
     sensitive = {_variable(block) for block in blocks if _is_sensitive(block)}
     names = _names(blocks)
     plugins = [
-        _plugin(block, name, sensitive, names, file)
-        for block in blocks
-        if (name := _plugin_name(block)) is not None
+        _plugin(block, name, sensitive, names, file) for block in blocks if (name := _plugin_name(block)) is not None
     ]
-    return ConfigFile(file, "terraform", tuple(plugins))
+    around = [
+        Problem(
+            f"says how many plugins {'.'.join(block.labels)} is",
+            (argument,),
+            None,
+            file,
+            block.lines.get((argument,)),
+        )
+        for block in blocks
+        for argument in ("count", "for_each")
+        if _plugin_name(block) is not None and argument in block.data
+    ]
+    return ConfigFile(file, "terraform", tuple(plugins), tuple(around))
 
 
 def _plugin_name(block: TerraformBlock) -> Value:

@@ -493,6 +493,29 @@ def test_a_url_with_credentials_is_not_converted_unasked(run: Any, state: Path) 
     assert run("convert", state, "--format", "deck", "--allow-literal-secrets").code == 0
 
 
+def test_what_stands_around_the_plugins_and_is_not_converted_is_told(run: Any, state: Path, tmp_path: Path) -> None:
+    state.write_text("_workspace: blue\n_info: {select_tags: [team-a]}\n" + STATE)
+    told = run("convert", state, "--format", "terraform", "-o", tmp_path / "main.tf").err.splitlines()
+    assert f"kong-metering: {state}:1: /_workspace: says which workspace the plugins go to" in told[0]
+    assert f"kong-metering: {state}:2: /_info/select_tags: gives tags to every plugin" in told[1]
+    terraform = tmp_path / "main.tf"
+    text = terraform.read_text()
+    terraform.write_text(text.replace("  enabled = true\n", "  count   = 2\n  enabled = true\n"))
+    assert terraform.read_text() != text
+    assert "/count: says how many plugins" in run("convert", terraform, "--format", "deck").err
+
+
+def test_a_manifest_that_attaches_nothing_needs_a_scope_to_be_converted(
+    run: Any, state: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "plugin.yaml"
+    assert run("convert", state, "--format", "kic", "-o", manifest).code == 0
+    ran = run("convert", manifest, "--format", "deck")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is attached to nothing: say with --scope" in ran.err
+    assert run("convert", manifest, "--format", "deck", "--scope", "service=orders").code == 0
+
+
 def test_a_file_that_is_wrong_is_not_converted(run: Any, state: Path) -> None:
     state.write_text(STATE.replace("api_token", "auth_token"))
     ran = run("convert", state, "--format", "deck")

@@ -188,8 +188,9 @@ def test_tries_fall_where_the_queue_puts_them(
     delivery = Delivery(impatient, ["event"], 0.0)
     begins, number = 0.0, 1
     while (again := delivery.failed(begins + fails_after)) is not None:
+        assume(abs(begins + fails_after - most) > 1e-6)
         begins, number = again, number + 1
-    assume(abs(begins + fails_after - most) > 1e-6 and abs(begins - longest + fails_after - most) > 1e-6)
+    assume(abs(begins + fails_after - most) > 1e-6)
     after, tries = given_up_after(impatient, fails_after)
     assert after == pytest.approx(begins + fails_after) and tries == number
 
