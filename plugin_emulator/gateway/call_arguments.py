@@ -22,7 +22,8 @@ _DEEPEST = 16
 def query_fields(call: Call) -> dict[str, str]:
     """Return the query string's fields, of repeated ones the first."""
     fields: dict[str, str] = {}
-    for name, value in parse_qsl(call.line.query or "", keep_blank_values=True):
+    text = (call.line.query or "").encode("latin-1").decode("utf-8", "replace")
+    for name, value in parse_qsl(text, keep_blank_values=True):
         fields.setdefault(name, value)
     return fields
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from plugin_emulator.gateway.admin_errors import method_not_allowed, not_found, not_without_database
 from plugin_emulator.gateway.call_arguments import body_fields, query_fields, typed_fields
@@ -70,7 +70,9 @@ class Place:
 
 def place_of(path: str) -> Place | None:
     """Return what a path, as in a request line, leads to; None when it is no path of entities."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
+    # A request line is bytes, one character each; names are UTF-8, percent-encoded or not.
+    given = path.strip("/").encode("latin-1").split(b"/")
+    parts = [unquote_to_bytes(part).decode("utf-8", "replace") for part in given]
     kind = _KIND_OF_PATH.get(parts[0])
     if kind is None or not all(parts):
         return None

@@ -45,13 +45,14 @@ class Identity:
     """Who a request was authenticated as, in the forms the gateway needs.
 
     ``pairs`` are the headers added to the request, ``wire`` the same as header lines; ``facts`` is the Consumer as
-    conditions see it.
+    conditions see it. ``credential`` is what it was proven with, None for the anonymous one.
     """
 
-    __slots__ = ("consumer", "consumer_id", "facts", "pairs", "wire")
+    __slots__ = ("consumer", "consumer_id", "credential", "facts", "pairs", "wire")
 
     def __init__(self, consumer: Consumer, credential: KeyAuthCredential | None) -> None:
         self.consumer_id = consumer.id
+        self.credential = credential
         self.consumer = exchange.Consumer(consumer.id, consumer.username, consumer.custom_id)
         self.facts = ConsumerFacts(consumer.id, consumer.username, consumer.custom_id, consumer.tags)
         pairs = [

@@ -189,7 +189,10 @@ class Gateway:
 
     def _compile(self, state: GatewayState) -> Snapshot:
         try:
-            return Snapshot(state, via=self._server, proxy_port=self._proxy_port, upstream=self._echo)
+            before = self._context.snapshot if self._context else None
+            return Snapshot(
+                state, via=self._server, proxy_port=self._proxy_port, upstream=self._echo, before=before
+            )
         except re.error as error:
             hint = "the router takes the syntax of Python's re and Rust's regex alike"
             raise InvalidDocument(

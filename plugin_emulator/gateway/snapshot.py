@@ -114,11 +114,18 @@ class Snapshot:
     """The compiled form of ``state``.
 
     ``via`` is the gateway's name in Via, ``proxy_port`` its own port, ``upstream`` an address that stands in for all
-    Services (the echo upstream). Raises re.error for a Route with an unusable regular expression.
+    Services (the echo upstream). ``before`` is the snapshot this one takes the place of: what is made for a
+    credential that both have is made once. Raises re.error for a Route with an unusable regular expression.
     """
 
     def __init__(
-        self, state: GatewayState, *, via: str, proxy_port: int, upstream: tuple[str, int] | None = None
+        self,
+        state: GatewayState,
+        *,
+        via: str,
+        proxy_port: int,
+        upstream: tuple[str, int] | None = None,
+        before: Snapshot | None = None,
     ) -> None:
         self._via = via
         self._proxy_port = proxy_port
@@ -127,7 +134,8 @@ class Snapshot:
         self._endpoints: dict[tuple[object, ...], Endpoint] = {}
         routes = [route for route in state.routes if route.service is None or route.service.enabled]
         self._router = Router(routes)
-        identities = {credential.key: Identity(credential.consumer, credential) for credential in state.credentials}
+        identities = _identities(state, before._identities if before else {})
+        self._identities: dict[str, Identity] = identities
         metering = PluginPrecedence(state.plugins, PLUGIN_NAME)
         authentication = PluginPrecedence(state.plugins, "key-auth")
         authenticators = {
@@ -216,6 +224,16 @@ class Snapshot:
     @staticmethod
     def _values(headers: RequestHeaders, name: str) -> tuple[str, ...]:
         return tuple(value for given, value in headers.fields.pairs if given.lower() == name)
+
+
+def _identities(state: GatewayState, before: Mapping[str, Identity]) -> dict[str, Identity]:
+    """Return who is behind each key."""
+    identities = {}
+    for credential in state.credentials:
+        known = before.get(credential.key)
+        same = known is not None and known.credential is credential
+        identities[credential.key] = known if known and same else Identity(credential.consumer, credential)
+    return identities
 
 
 def _id(instance: PluginInstance | None) -> str | None:

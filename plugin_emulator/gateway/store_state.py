@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from plugin_emulator.conditions import compile_condition
@@ -24,8 +25,14 @@ from plugin_emulator.gateway.metering_references import look_up_references
 from plugin_emulator.metering_and_billing.config import load_config
 
 _Parents = dict[str, Entity | None]
-#: a row, the parents it was built with, what it became, and its warnings
-_Built = tuple[Row, tuple[Entity | None, ...], Entity, list[Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The rows of a kind and, by id, what they became."""
+
+    rows: Mapping[str, Row]
+    entities: dict[str, Any]
 
 
 class StateBuilder:
@@ -38,39 +45,45 @@ class StateBuilder:
     def __init__(self, gateway: str, environ: Mapping[str, str]) -> None:
         self._gateway = gateway
         self._environ = environ
-        self._built: dict[tuple[str, str], _Built] = {}
+        self._tables = {kind: _Table({}, {}) for kind in ENTITY_KINDS}
 
     def build(self, store: EntityStore) -> GatewayState:
         """Return the state of ``store``; its warnings are those of what was not there before.
 
         Raises InvalidDocument, with pointers relative to the entity at fault.
         """
-        built: dict[tuple[str, str], _Built] = {}
-        entities: dict[str, dict[str, Any]] = {}
+        tables: dict[str, _Table] = {}
+        changed: dict[str, set[str]] = {kind: set() for kind in ENTITY_KINDS}
         warnings: list[Problem] = []
-        for kind in ENTITY_KINDS:
-            entities[kind] = {}
-            for own_id, row in store.rows[kind].items():
-                foreign = ENTITY_KINDS[kind].foreign
+        for kind, meta in ENTITY_KINDS.items():
+            before, rows = self._tables[kind], store.rows[kind]
+            moved = {name: changed[referred] for name, referred in meta.foreign.items() if changed[referred]}
+            if before.rows is rows and not moved:
+                tables[kind] = before
+                continue
+            entities: dict[str, Any] = {}
+            tables[kind] = _Table(rows, entities)
+            for own_id, row in rows.items():
+                known = before.entities.get(own_id)
+                if known is not None:
+                    if before.rows[own_id] is row and not _refers(row, moved):
+                        entities[own_id] = known
+                        continue
+                    changed[kind].add(own_id)
                 parents: _Parents = {
-                    name: entities[referred][row[name]["id"]] if row[name] else None
-                    for name, referred in foreign.items()
+                    name: tables[referred].entities[row[name]["id"]] if row[name] else None
+                    for name, referred in meta.foreign.items()
                 }
-                known = self._built.get((kind, own_id))
-                same = known is not None and known[0] is row
-                if known is None or not same or any(map(_differ, known[1], parents.values())):
-                    entity, found = self._entity(kind, row, parents)
-                    known = (row, tuple(parents.values()), entity, found)
-                    warnings += found
-                built[kind, own_id] = known
-                entities[kind][own_id] = known[2]
-        self._built = built
+                entities[own_id], found = self._entity(kind, row, parents)
+                warnings += found
+        self._tables = tables
+        every = {kind: tuple(table.entities.values()) for kind, table in tables.items()}
         return GatewayState(
-            services=tuple(entities["services"].values()),
-            routes=tuple(entities["routes"].values()),
-            consumers=tuple(entities["consumers"].values()),
-            credentials=tuple(entities["keyauth_credentials"].values()),
-            plugins=tuple(entities["plugins"].values()),
+            services=every["services"],
+            routes=every["routes"],
+            consumers=every["consumers"],
+            credentials=every["keyauth_credentials"],
+            plugins=every["plugins"],
             warnings=tuple(warnings),
         )
 
@@ -120,5 +133,6 @@ class StateBuilder:
         return instance, warnings
 
 
-def _differ(one: Entity | None, other: Entity | None) -> bool:
-    return one is not other
+def _refers(row: Row, moved: Mapping[str, set[str]]) -> bool:
+    """Return whether a row refers, with one of these fields, to one of these ids."""
+    return any(row[name] is not None and row[name]["id"] in ids for name, ids in moved.items())

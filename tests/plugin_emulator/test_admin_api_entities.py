@@ -259,6 +259,30 @@ def test_forms_carry_numbers_lists_and_nested_fields() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("segment", ["b%C3%BCcher", "bücher", "b%c3%bccher"])
+def test_a_name_beyond_ascii_is_found_by_its_utf_8_bytes(segment: str) -> None:
+    async def test(b: Bench) -> None:
+        made = await created(b, "/services", {**SERVICE, "name": "bücher"})
+        assert (await admin_call(b, "GET", f"/services/{segment}")).json == made
+
+    run(test)
+
+
+def test_a_key_taken_over_by_another_consumer_is_theirs_at_once() -> None:
+    async def test(b: Bench) -> None:
+        async with b.client() as client:
+            await client.get("/anything", "apikey: alice-key")
+            (key,) = (await admin_call(b, "GET", "/key-auths")).json["data"]
+            await send_json(b, "PATCH", f"/key-auths/{key['id']}", {"consumer": {"username": "guest"}})
+            await client.get("/anything", "apikey: alice-key")
+            await send_json(b, "PATCH", "/consumers/guest", {"username": "visitor"})
+            await client.get("/anything", "apikey: alice-key")
+        consumers = [exchange.consumer for exchange in await b.runtime.exchanges(3)]
+        assert [each.username for each in consumers if each] == ["alice", "guest", "visitor"]
+
+    run(test)
+
+
 def test_a_key_that_is_not_given_is_made_up() -> None:
     async def test(b: Bench) -> None:
         key = (await created(b, "/consumers/guest/key-auth", {}))["key"]
