@@ -132,6 +132,7 @@ def test_a_client_cannot_hide_the_subject_behind_a_hundred_headers() -> None:
         ("a%C3", "a\ufffd"),
         ("%E2%82%AC", "€"),
         ("%E2%82x", "\ufffdx"),
+        ("%E0%A0%80%E0%9F%BF", "\u0800\ufffd\ufffd\ufffd"),
         ("%ED%A0%80", "\ufffd\ufffd\ufffd"),
         ("%F0%9F%92%A9%80", "💩\ufffd"),
         ("%00%7F", "\x00\x7f"),
@@ -141,6 +142,57 @@ def test_a_client_cannot_hide_the_subject_behind_a_hundred_headers() -> None:
 def test_bytes_that_are_no_text_never_make_an_event_that_is_no_json(written: str, read: str) -> None:
     (event,) = StandIn(BY_QUERY).outcome(exchange(query=f"tenant={written}"))["events"]
     assert event["subject"] == read
+
+
+def attribute(source: str, key: str, name: str) -> dict[str, str]:
+    return {"source": source, "look_up_value_in": key, "event_property_name": name}
+
+
+def attribute_data(attributes: list[dict[str, str]], of: dict[str, Any]) -> dict[str, Any]:
+    (event,) = StandIn({**BY_HEADER, "attributes": attributes}).outcome(of)["events"]
+    return dict(event["data"])
+
+
+TENANT = ("x-tenant-id", "acme")
+
+
+def test_atr1_attributes_come_from_headers_and_the_decoded_query() -> None:
+    attributes = [attribute("header", "X-Department", "department"), attribute("query", "a b", "project")]
+    data = attribute_data(attributes, exchange([TENANT, ("x-department", " R&D ")], query="a+b=x%20y+z&a+b=no"))
+    assert (data["department"], data["project"]) == ("R&D", "x y z")
+
+
+def test_atr2_absent_and_empty_sources_leave_no_property() -> None:
+    attributes = [attribute("header", "x-d", "department"), attribute("query", "p", "project")]
+    assert not {"department", "project"} & set(
+        attribute_data(attributes, exchange([TENANT, ("x-d", "")], query="p="))
+    )
+
+
+def test_atr4_a_built_in_field_wins_and_an_integer_is_never_text() -> None:
+    attributes = [attribute("header", "x-d", name) for name in ("request_method", "upstream_status", "tokens")]
+    data = attribute_data(attributes, exchange([TENANT, ("x-d", "7")]))
+    assert data["request_method"] == "GET"
+    assert not {"upstream_status", "tokens"} & set(data)
+
+
+def test_of_two_attributes_with_one_name_the_first_that_has_a_value_wins() -> None:
+    attributes = [attribute("header", name, "department") for name in ("x-none", "x-a", "x-b")]
+    assert attribute_data(attributes, exchange([TENANT, ("x-a", "A"), ("x-b", "B")]))["department"] == "A"
+
+
+def test_sub6_the_first_of_two_parameters_counts_even_when_it_is_empty() -> None:
+    (event,) = StandIn(BY_QUERY).outcome(exchange(query="t%65nant=first&tenant=second"))["events"]
+    assert event["subject"] == "first"
+    assert StandIn(BY_QUERY).outcome(exchange(query="tenant&tenant=acme"))["dropped"]["rule"] == "DRP-2"
+
+
+def test_header_bytes_that_are_no_text_are_replaced_in_the_data_too() -> None:
+    stand_in = StandIn(BY_HEADER)
+    message = {**RECORDED["post"]["message"]}
+    stand_in.log_message(message, [TENANT, ("user-agent", "caf\xe9")])
+    (entry,) = stand_in.entries()
+    assert json.loads(entry)["data"]["request_user_agent"] == "caf\ufffd"
 
 
 def test_events_wait_serialised_in_the_plugins_own_queue_with_its_settings() -> None:

@@ -18,7 +18,9 @@ from plugin_emulator.metering_and_billing.pipeline import Pipeline
 HEADER_NAMES = st.sampled_from(["x-tenant-id", "X-Tenant-ID", "x_tenant_id", "x-department", "user-agent", "X-ü"])
 PARAMETER_NAMES = st.sampled_from(["tenant", "Tenant", "a b", "ü", "x[]"])
 PROPERTY_NAMES = st.sampled_from(["department", "tokens", "route_name", "request_method", "subject_type", "grün"])
-VALUES = st.one_of(st.sampled_from(["", " ", "\tacme ", "a,b", "é€💩", '"\\/\x7f']), st.text(max_size=8))
+VALUES = st.one_of(
+    st.just("acme"), st.sampled_from(["", " ", "\tacme ", "a,b", "é€💩", '"\\/\x7f']), st.text(max_size=8)
+)
 NO_SURROGATES = st.characters(exclude_categories=["Cs"])
 TEXT = st.text(NO_SURROGATES, max_size=8)
 IDS = st.none() | st.sampled_from(["", "4d0e2a1c", "name-ß"])
@@ -40,25 +42,30 @@ ATTRIBUTES = st.lists(
     ),
     max_size=3,
 )
+#: Mostly what meters everything, since a request that is dropped tells little.
 CONFIGS = objects(
-    {},
-    meter_api_requests=st.booleans(),
-    meter_ai_token_usage=st.booleans(),
+    {"attributes": ATTRIBUTES},
+    meter_api_requests=st.sampled_from([True, True, False]),
+    meter_ai_token_usage=st.sampled_from([True, True, False]),
     subject=st.one_of(
+        st.just({}),
+        st.just({"field": "id"}),
         objects({}, field=st.sampled_from(["username", "custom_id", "id", "nothing"])),
         objects({"look_up_value_in": st.just("header")}, field=HEADER_NAMES),
         objects({"look_up_value_in": st.just("query")}, field=PARAMETER_NAMES),
         objects({"look_up_value_in": st.just("application")}, field=st.just("id")),
     ),
-    attributes=ATTRIBUTES,
-    allow_status_codes=st.lists(st.sampled_from(["200-299", "404", "404-404", "500-503"]), max_size=2),
+    allow_status_codes=st.sampled_from([None, None, [], ["200-299"], ["404", "500-503"], ["404-404", "200-204"]]),
 )
+PARAMETER_VALUES = st.sampled_from(["acme", "", "a+b", "a%20%2Bb", "%e9", "%E2%82%AC", "%E0%A0%80%"]) | TEXT
 QUERIES = st.lists(
     st.one_of(
-        st.builds("{}={}".format, st.sampled_from(["tenant", "t%65nant", "a+b", "a%20b", "ü", "x[]"]), TEXT),
+        st.builds(
+            "{}={}".format, st.sampled_from(["tenant", "t%65nant", "a+b", "a%20b", "ü", "x[]"]), PARAMETER_VALUES
+        ),
         st.text("abtent=%+2C0eEfF&?é", max_size=12),
     ),
-    max_size=3,
+    max_size=4,
 ).map("&".join)
 AI = objects(
     {"plugin_name": st.sampled_from(["ai-proxy", "ai-proxy-advanced"])},
@@ -77,7 +84,7 @@ EXCHANGES = objects(
             {
                 "method": st.sampled_from(["GET", "POST", "PURGE"]),
                 "path": TEXT.map(lambda text: "/" + text.replace("?", "")),
-                "headers": st.lists(st.tuples(HEADER_NAMES, VALUES), max_size=4),
+                "headers": st.lists(st.tuples(HEADER_NAMES, VALUES), max_size=6),
                 "started_at": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
             },
             query=QUERIES,
@@ -93,7 +100,9 @@ EXCHANGES = objects(
     upstream_status=st.sampled_from([None, 200, "", "-", "200", "502, 200", "502, -", "502 : 503, 504"]),
     route=st.none() | objects({}, id=IDS, name=IDS),
     service=st.none() | objects({}, id=IDS, name=IDS, port=st.sampled_from([None, 80, 65535]), protocol=IDS),
-    consumer=st.none() | objects({}, id=IDS, username=IDS, custom_id=IDS),
+    consumer=st.just({"id": "c-1", "username": "alice"})
+    | st.none()
+    | objects({}, id=IDS, username=IDS, custom_id=IDS),
     ai=st.none() | AI,
 )
 

@@ -88,7 +88,7 @@ ANY_CONFIG = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(config=ANY_CONFIG, needed=st.booleans())
 def test_any_configuration_is_taken_or_refused_as_by_the_published_schema(
     config: dict[str, Any], needed: bool
