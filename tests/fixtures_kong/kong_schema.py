@@ -90,6 +90,7 @@ def _fields(record: Any) -> Iterator[tuple[str, Any]]:
         ((name, field),) = entry.items()
         unknown = set(field.keys()) - _KNOWN
         assert not unknown, f"{name}: Kong knows no attribute {unknown}"
+        assert 10 <= len(field["description"] or "of no field") <= 500, f"{name}: Kong wants 10 to 500 characters"
         yield name, field
 
 

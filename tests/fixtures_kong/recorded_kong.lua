@@ -2,7 +2,7 @@
 -- The chunk returns a table of what the test sets ("now", "message" and so on) and of what the plugin did.
 
 local world = {
-  now = 0, start_time = 0, subsystem = "http", worker = 0,
+  now = 0, subsystem = "http", worker = 0,
   plugin_id = "plugin-1",
   message = nil, headers = {}, host = nil,      -- of the present request
   logged = {}, entries = {}, posts = {},        -- what happened
@@ -17,7 +17,6 @@ ngx = {
   config = setmetatable({}, { __index = function(_, name) return name == "subsystem" and world.subsystem or nil end }),
   now = function() return world.now end,
   worker = { id = function() return world.worker end },
-  req = { start_time = function() return world.start_time end },
 }
 
 -- kong -------------------------------------------------------------------------------------------------------
