@@ -21,11 +21,19 @@ from pathlib import Path
 
 REPOSITORY = "kong-metering-base"
 _LEFT_OUT = frozenset(
-    {"site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "__pycache__"}
+    {"site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3"}
 )
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-#: What wheels of compiled code may take for granted.
-_USUAL_LIBRARIES = ("libgcc_s.so.1", "libstdc++.so.6")
+#: What wheels of compiled code may take for granted (manylinux, PEP 600).
+_USUAL_LIBRARIES = (
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "librt.so.1",
+    "libpthread.so.0",
+    "libutil.so.1",
+)
 
 
 def base_image() -> str:
@@ -75,18 +83,20 @@ class _Root:
 
     def _copy(self, path: Path, source: Path | None = None) -> None:
         source = source or path
-        self._put(path, source.read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
+        mode = 0o755 if os.access(source, os.X_OK) else 0o644
+        self._put(path, source.read_bytes(), mode, int(source.stat().st_mtime))
 
     def _text(self, path: Path, text: str) -> None:
         self._put(path, text.encode(), 0o644)
 
-    def _put(self, path: Path, content: bytes, mode: int) -> None:
+    def _put(self, path: Path, content: bytes, mode: int, modified: int = 0) -> None:
         if path in self._there:
             return
         self._folder(path.parent)
         self._there.add(path)
         entry = tarfile.TarInfo(str(path).lstrip("/"))
         entry.size, entry.mode = len(content), mode
+        entry.mtime = modified  # what is compiled holds for one time of its source alone
         self._tar.addfile(entry, io.BytesIO(content))
 
     def _link(self, path: Path, target: Path) -> None:
@@ -118,7 +128,9 @@ class _Root:
 def _files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - _LEFT_OUT)
-        yield from (Path(place, name) for name in sorted(names) if not name.endswith((".a", ".pyc")))
+        yield from (
+            Path(place, name) for name in sorted(names) if not name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
+        )
 
 
 def _libraries(programs: Iterable[Path]) -> set[Path]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,17 +20,15 @@ import harness.conformance
 from harness import resources
 from harness.cli.main import EXIT_USAGE, EXIT_WRONG, CannotContinue
 from harness.cli.report_files import ReportFiles, ReportWish, check_writable
+from harness.cli.target_options import TARGETS, choose, target_options, termination_as_interrupt
 from harness.conformance.outcome import Tally
-from harness.conformance.pool import Pool, StartedEndpoint
+from harness.conformance.pool import Pool
 from harness.conformance.pytest_plugin import ConformancePlugin
 from harness.conformance.rules import DEFAULT_PROFILE, PROFILES, rules_of, select
 from harness.conformance.runner import Order
 from harness.conformance.scenario import Scenario, read_scenarios
 from harness.report.terminal import TerminalReport
-from harness.targets.target import Target
 
-TARGETS = ("emulator",)
-DEFAULT_WORKERS = 4
 DEFAULT_REPORT_DIR = Path("reports")
 _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 
@@ -45,7 +44,9 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option("--list", "list_only", is_flag=True, help="List the scenarios that would run, and end.")
 @click.option("--dry-run", is_flag=True, help="Check the scenario files, and end.")
 @click.option(
-    "--workers", type=click.IntRange(1, 32), help="Gateways side by side (default 4); with --self-check, mutants (3)."
+    "--workers",
+    type=click.IntRange(1, 32),
+    help="Gateways side by side (default 4; docker 2, url 1); with --self-check, mutants (3).",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write the JSON report here too; - for standard output.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the JUnit report here too.")
@@ -80,6 +81,7 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option(
     "--strict", is_flag=True, help="Findings (breaks of rules that nothing public settles) fail the run too."
 )
+@target_options
 @click.option("--self-check", is_flag=True, help="Run the suite against broken variants of the emulator instead.")
 @click.option("--mutant", "mutants", multiple=True, metavar="ID", help="With --self-check: only this; repeatable.")
 @click.option("--matrix", is_flag=True, help="With --self-check: run everything, and show what each scenario finds.")
@@ -104,6 +106,7 @@ def command(
     self_check: bool,
     mutants: tuple[str, ...],
     matrix: bool,
+    **deployment: Any,
 ) -> int:
     """Run the conformance suite and print rules × verdicts.
 
@@ -119,6 +122,10 @@ def command(
         asked = None if rules is None else select(word for word in rules.split(",") if word.strip())
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if self_check and target != "emulator":
+        raise click.UsageError("--self-check breaks the emulator: it goes without --target")
+    if target == "url" and (workers or 1) > 1:
+        raise click.UsageError("--target url is one gateway: it takes one scenario at a time, without --workers")
     shipped = resources.scenarios()
     paths = [path.resolve() for path in scenarios] or [shipped]
     known = read_scenarios(paths)
@@ -151,6 +158,9 @@ def command(
     if dry_run:
         click.echo(f"{len(run)} scenarios are well formed")
         return 0
+    chosen = choose(target, profile, deployment, run)
+    if chosen is None:
+        return 0
     # The table of a few scenarios is about their rules.
     shown = {rule for scenario in run for rule in scenario.rules} if asked is None and (scenarios or ids) else asked
     reports = ReportWish(report_dir, json_file, junit_file, markdown, html_file, step_summary, implementation, date)
@@ -158,9 +168,9 @@ def command(
     # With the report on standard output, the table goes where it does not disturb.
     console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
     terminal = TerminalReport(console, shown)
-    order = Order(profile, target, shipped, strict)
+    order = Order(profile, target, shipped, strict, chosen.words)
     plugin = ConformancePlugin(
-        open_pool=lambda: Pool(_target_factory(profile), _start_ingest, workers or DEFAULT_WORKERS, order),
+        open_pool=lambda: Pool(chosen.make_target, chosen.make_endpoint, workers or chosen.workers, order),
         reports=(tally, *files.reports, terminal),
         wanted=wanted,
         rules=rules_of(profile),
@@ -169,7 +179,11 @@ def command(
         version=importlib.metadata.version("kong-metering-harness"),
         strict=strict,
     )
-    code = _run_pytest([Path(scenario.file) for scenario in run], plugin)
+    with termination_as_interrupt():
+        code = _run_pytest([Path(scenario.file) for scenario in run], plugin)
+    if chosen.logs is not None and not tally.good:
+        for file in chosen.logs.write(report_dir):
+            click.echo(f"kong-metering: log of a gateway: {file}", err=True)
     if plugin.aborted is not None:
         raise CannotContinue(plugin.aborted)
     if code == pytest.ExitCode.INTERRUPTED or tally.finished is None:
@@ -177,19 +191,6 @@ def command(
     written = ", ".join(map(str, files.write()))
     console.print(f"Report: {written}", style="dim", markup=False, highlight=False)
     return 0 if tally.good else EXIT_WRONG
-
-
-def _target_factory(profile: str) -> Callable[[], Target]:
-    from harness.targets.emulator import EmulatorTarget  # loads the emulator, which --list and --dry-run do not need
-
-    return lambda: EmulatorTarget(profile)
-
-
-def _start_ingest() -> StartedEndpoint:
-    from harness.targets.fake_ingest import FakeIngest  # as above
-
-    ingest = FakeIngest()
-    return StartedEndpoint(ingest.start(), ingest.stop)
 
 
 def _run_pytest(files: Sequence[Path], plugin: ConformancePlugin) -> int:

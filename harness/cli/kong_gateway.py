@@ -38,7 +38,7 @@ def run() -> None:
 
 def arguments(asked: KongEnvironment, config: Path) -> list[str]:
     """Return the arguments of ``kong-metering`` for what the environment asks."""
-    words = ["gateway", "--config", str(config), "--gateway", asked.version]
+    words = ["gateway", "--db-less", "--config", str(config), "--gateway", asked.version]
     words += ["--host", asked.proxy.host, "--proxy-port", str(asked.proxy.port)]
     if asked.admin is None:
         words.append("--no-admin")

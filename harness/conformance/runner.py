@@ -20,7 +20,13 @@ from harness.conformance.rules import DEFAULT_PROFILE, catalogue
 from harness.conformance.scenario import MAIN_LANE, Kind, Scenario
 from harness.conformance.state import LaneAccess, declarative_state
 from harness.conformance.traffic import as_curl, send
-from harness.targets.target import Capability, ConfigurationRefusedError, Target, TargetUnavailableError
+from harness.targets.target import (
+    Capability,
+    ConfigurationRefusedError,
+    NotApplicableError,
+    Target,
+    TargetUnavailableError,
+)
 
 _NEEDS: Mapping[Kind, Capability] = {
     "traffic": "proxy",
@@ -39,19 +45,21 @@ IDLE_CHECK = 0.3
 class Order:
     """How the run was asked for, so that one scenario of it can be asked for again.
 
-    ``strict`` makes a failure of what would be a finding.
+    ``target_options`` are the words that go with ``--target``, none of them secret. ``strict`` makes a failure of
+    what would be a finding.
     """
 
     profile: str = DEFAULT_PROFILE
     target: str = "emulator"
     shipped: Path | None = None
     strict: bool = False
+    target_options: tuple[str, ...] = ()
 
     def command(self, scenario: Scenario) -> str:
         """Return the command that runs just ``scenario``."""
         words = ["kong-metering", "conformance"]
         if self.target != "emulator":
-            words += ["--target", self.target]
+            words += ["--target", self.target, *self.target_options]
         if self.profile != DEFAULT_PROFILE:
             words += ["--profile", self.profile]
         if self.strict:
@@ -84,6 +92,8 @@ def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, ord
         return _finished(scenario, order, Verdict.SKIP, begun, reason)
     try:
         seen = observe(scenario, target, endpoint)
+    except NotApplicableError as error:
+        return _finished(scenario, order, Verdict.SKIP, begun, str(error))
     except TargetUnavailableError as error:
         return replace(_finished(scenario, order, Verdict.ERROR, begun, str(error)), unreachable=True)
     except Exception as error:  # whatever went wrong, the other scenarios still run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import os
 import socket
 import tarfile
@@ -93,9 +94,11 @@ class Engine:
         """Return this host's address on the network ``bridge``. Raises TargetUnavailableError."""
         with _engine_errors("cannot read the network bridge"):
             configuration = self._client.networks.get("bridge").attrs["IPAM"]["Config"]
-        for entry in configuration:
-            if entry.get("Gateway"):
-                return str(entry["Gateway"])
+        for entry in configuration or ():
+            # Engines before 23 name the gateway only once a container has been there; it is the subnet's first.
+            subnet = ipaddress.ip_network(entry["Subnet"], strict=False)
+            if subnet.version == 4:
+                return str(entry.get("Gateway") or next(subnet.hosts()))
         raise TargetUnavailableError("the network bridge has no gateway address; use --network host")
 
     def start(self, wish: ContainerWish) -> GatewayContainer:

@@ -196,6 +196,7 @@ class DockerKongTarget:
         files: dict[str, bytes] = {}
         environment = {
             "KONG_DATABASE": "off",
+            "KONG_ADMIN_GUI_LISTEN": "off",  # ports nobody asked for, which the next container would want too
             "KONG_ANONYMOUS_REPORTS": "off",
             "KONG_LOG_LEVEL": "notice",
             "KONG_NGINX_WORKER_PROCESSES": "1",  # each worker has queues of its own
@@ -229,7 +230,7 @@ class DockerKongTarget:
         ports = {"KONG_PROXY_LISTEN": f"{address}:{proxy}", "KONG_ADMIN_LISTEN": f"{address}:{admin}"}
         wish = ContainerWish(
             self._wish.image,
-            {**environment, **ports, "KONG_STATUS_LISTEN": "off", "KONG_ADMIN_GUI_LISTEN": "off"},
+            {**environment, **ports},
             files,
             self._wish.network,
             () if host else (proxy, admin),

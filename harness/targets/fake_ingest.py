@@ -6,6 +6,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from harness.conformance.observation import Delivery
 from harness.ingest.control import ControlError, IngestControl
 from harness.targets.process import VerbProcess
 from harness.targets.target import TargetUnavailableError
-from harness.targets.tls_front import TlsFront
+from harness.targets.tls_front import TlsFront, reachable
 
 _LANE_PREFIX = re.compile(r"^/lane/[^/?#]*")
 _TAKEN = frozenset({"accepted", "duplicate"})
@@ -31,14 +32,33 @@ class IngestPorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: int
 
 
+@dataclass(frozen=True, slots=True)
+class IngestPlace:
+    """Where an endpoint of ours listens, and by which name or address the gateway reaches it (None: the same).
+
+    ``port`` 0 is a free one.
+    """
+
+    bind: str = "127.0.0.1"
+    port: int = 0
+    advertise: str | None = None
+
+    @property
+    def host(self) -> str:
+        """Host of the URLs that a gateway is given; IPv6 in brackets."""
+        host = self.advertise or reachable(self.bind)
+        return f"[{host}]" if ":" in host else host
+
+
 class IngestLanes:
     """The lanes of a fake ingest endpoint that somebody runs.
 
-    Lanes refuse only what the real API refuses and report the rest.
+    Lanes refuse only what the real API refuses and report the rest. ``host`` is what a gateway is told.
     """
 
-    def __init__(self, ports: IngestPorts) -> None:
+    def __init__(self, ports: IngestPorts, host: str = "127.0.0.1") -> None:
         self.ports = ports
+        self._host = host
         self._control = IngestControl(ports.control)
         # Once before several threads do it: msgspec crashes when two of them are the first to decode a type.
         self._control.requests()
@@ -52,11 +72,11 @@ class IngestLanes:
             self._control.set_lane(lane, token=token, script=steps or None, lenient=True)
         except ControlError as error:
             raise TargetUnavailableError(self._reason(error)) from None
-        return f"http://127.0.0.1:{self.ports.http}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"http://{self._host}:{self.ports.http}/lane/{lane}{_ENDPOINT_PATH}"
 
     def untrusted_url(self, lane: str) -> str:
         """Return the lane's URL over TLS with a certificate that no client trusts."""
-        return f"https://127.0.0.1:{self.ports.tls}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"https://{self._host}:{self.ports.tls}/lane/{lane}{_ENDPOINT_PATH}"
 
     def deliveries(self, lane: str, after: int, wait: float) -> list[Delivery]:
         """Return the lane's deliveries but the first ``after``, waiting up to ``wait`` seconds for one to come."""
@@ -80,19 +100,32 @@ class IngestLanes:
 class FakeIngest:
     """One ``kong-metering ingest`` process of our own, and its lanes once it is started."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: IngestPlace | None = None) -> None:
+        self._place = place or IngestPlace()
         self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
         capture = Path(self._directory.name) / "capture.jsonl"
-        options = ["--port", "0", "--control-port", "0", "--json", "--quiet", "--capture", str(capture)]
+        options = [
+            "--host",
+            self._place.bind,
+            "--port",
+            str(self._place.port),
+            "--control-port",
+            "0",
+            "--json",
+            "--quiet",
+            "--capture",
+            str(capture),
+        ]
         self._process = VerbProcess("ingest", options)
         self._tls: TlsFront | None = None
 
     def start(self) -> IngestLanes:
-        """Start the process on free ports and return its lanes. Raises TargetUnavailableError."""
+        """Start the process and return its lanes. Raises TargetUnavailableError."""
         ready = self._process.start()
         port = int(ready["port"])
-        self._tls = TlsFront(port)
-        return _OwnLanes(IngestPorts(port, self._tls.port, int(ready["control_port"])), self._process)
+        self._tls = TlsFront(port, self._place.bind, self._place.advertise)
+        ports = IngestPorts(port, self._tls.port, int(ready["control_port"]))
+        return _OwnLanes(ports, self._process, self._place.host)
 
     def stop(self) -> None:
         """End the process and remove its capture."""
@@ -105,8 +138,8 @@ class FakeIngest:
 class _OwnLanes(IngestLanes):
     """Lanes of a process of ours: when it is gone, it can be said why."""
 
-    def __init__(self, ports: IngestPorts, process: VerbProcess) -> None:
-        super().__init__(ports)
+    def __init__(self, ports: IngestPorts, process: VerbProcess, host: str) -> None:
+        super().__init__(ports, host)
         self._process = process
 
     def close_lane(self, lane: str) -> None:

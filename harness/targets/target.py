@@ -20,6 +20,10 @@ class TargetUnavailableError(RuntimeError):
     """The target cannot be started or no longer answers; the text is one line for the user."""
 
 
+class NotApplicableError(RuntimeError):
+    """This target, as it stands, cannot run a scenario; the text says why, as a reason to skip it."""
+
+
 class Target(Protocol):
     """One gateway that can be configured and sent traffic.
 
@@ -60,7 +64,7 @@ class Target(Protocol):
     def apply(self, state: Mapping[str, Any]) -> None:
         """Replace the configuration.
 
-        Raises ConfigurationRefusedError, TargetUnavailableError.
+        Raises ConfigurationRefusedError, TargetUnavailableError, NotApplicableError.
         """
         ...
 

@@ -131,16 +131,17 @@ def wait_until_ready(
     while not (strategy.ready(container) and container.running):
         if not container.running:
             said = f"container {container.name} ended with exit code {container.exit_code} before it was ready"
-            raise TargetUnavailableError(_with_log(said, redact(container.log())))
+            raise TargetUnavailableError(_with_log(said, redact(container.log()), "its log says why"))
         if time.monotonic() >= deadline:
             said = f"container {container.name} was not ready after {seconds:g} s: waited for {strategy.what}"
-            raise TargetUnavailableError(_with_log(said, redact(container.log())))
+            longer = "if the machine is slow, give it longer with --start-timeout SECONDS"
+            raise TargetUnavailableError(_with_log(said, redact(container.log()), longer))
         time.sleep(_POLL)
 
 
-def _with_log(said: str, log: str) -> str:
+def _with_log(said: str, log: str, otherwise: str) -> str:
+    """Return ``said`` with the end of the log, and a hint from what stands in it, or ``otherwise``."""
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
     shown = [f"  | {line[:300]}" for line in lines[-_LAST_LINES:]] or ["  | (it has logged nothing)"]
-    hint = next((advice for pattern, advice in _HINTS if pattern.search(log)), None)
-    hint = hint or "if the machine is slow, give it longer with --start-timeout SECONDS"
+    hint = next((advice for pattern, advice in _HINTS if pattern.search(log)), otherwise)
     return "\n".join([said, *shown, f"  hint: {hint}"])
