@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from plugin_emulator.documents import did_you_mean
 
+from ..amberflo.kind import AMBERFLO
+from ..amberflo.lint import RULES as AMBERFLO_RULES
 from ..metering_and_billing.kind import METERING_AND_BILLING
 from ..metering_and_billing.lint import RULES as METERING_AND_BILLING_RULES
 from ..plugin_kind import PluginKind
@@ -15,7 +17,7 @@ from .shared_scopes import RULES as SCOPE_RULES
 from .shared_secrets import RULES as SECRET_RULES
 
 SHARED_RULES = (*SECRET_RULES, *SCOPE_RULES, *CONDITION_RULES)
-_OWN_RULES = {METERING_AND_BILLING.name: METERING_AND_BILLING_RULES}
+_OWN_RULES = {METERING_AND_BILLING.name: METERING_AND_BILLING_RULES, AMBERFLO.name: AMBERFLO_RULES}
 
 #: Every rule, in the order in which they are listed.
 RULES: tuple[Rule, ...] = (*SHARED_RULES, *(rule for rules in _OWN_RULES.values() for rule in rules))

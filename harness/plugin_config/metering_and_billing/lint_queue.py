@@ -32,6 +32,11 @@ class _Queue:
     concurrency: float | None
 
     @property
+    def is_bypassed(self) -> bool:
+        """Whether each event is sent by itself, so that the limits of batch and queue have no effect (BAT-7)."""
+        return self.concurrency == -1
+
+    @property
     def waits(self) -> bool:
         """Whether events go through the queue at all, rather than each by itself at once."""
         return self.concurrency == 1
@@ -91,7 +96,9 @@ def one_post_per_event(linted: LintedPlugin) -> Iterator[Remark]:
 def delay_disables_batching(linted: LintedPlugin) -> Iterator[Remark]:
     """``max_coalescing_delay`` < 0.05 with ``max_batch_size`` > 1."""
     queue = _queue(linted)
-    if queue is None or queue.batch is None or queue.batch <= 1 or queue.delay is None or queue.window_is_open:
+    if queue is None or queue.is_bypassed or queue.batch is None or queue.batch <= 1:
+        return
+    if queue.delay is None or queue.window_is_open:
         return
     at = _at("max_coalescing_delay")
     message = f"max_batch_size {queue.batch:g} has no effect: events leave one by one"
@@ -144,7 +151,9 @@ def _capacity(linted: LintedPlugin, queue: _Queue, size: float, name: str, fix: 
 def smaller_than_batch(linted: LintedPlugin) -> Iterator[Remark]:
     """``max_entries`` < ``max_batch_size``."""
     queue = _queue(linted)
-    if queue is None or queue.entries is None or queue.batch is None or queue.entries >= queue.batch:
+    if queue is None or queue.is_bypassed or queue.entries is None or queue.batch is None:
+        return
+    if queue.entries >= queue.batch:
         return
     message = f"max_entries {queue.entries:g} is less than max_batch_size {queue.batch:g}"
     yield Remark(message, "raise max_entries to several batches", _at("max_entries"))
@@ -182,7 +191,7 @@ def outage_outlasts_queue(linted: LintedPlugin) -> Iterator[Remark]:
 def unlimited_concurrency(linted: LintedPlugin) -> Iterator[Remark]:
     """``concurrency_limit: -1``."""
     queue = _queue(linted)
-    if queue is not None and queue.concurrency == -1:
+    if queue is not None and queue.is_bypassed:
         message = "max_batch_size, max_entries and max_bytes have no effect, and an outage piles up requests"
         yield Remark(message, "set concurrency_limit to 1 and batch instead", _at("concurrency_limit"))
 
@@ -199,7 +208,7 @@ def unlimited_concurrency(linted: LintedPlugin) -> Iterator[Remark]:
 def byte_limit_set(linted: LintedPlugin) -> Iterator[Remark]:
     """``max_bytes`` is set. Says how many events fit, and when that is less than a batch (then an error)."""
     queue = _queue(linted)
-    if queue is None or queue.bytes is None:
+    if queue is None or queue.is_bypassed or queue.bytes is None:
         return
     room = max(queue.bytes, 0) / _EVENT_BYTES
     message = f"max_bytes holds about {room:,.0f} events of {_EVENT_BYTES} bytes"

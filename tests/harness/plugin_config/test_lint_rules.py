@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -316,6 +316,11 @@ def test_a_password_in_the_url_is_a_secret() -> None:
     assert (finding.rule, finding.pointer) == ("secret-literal", ("config", "ingest_endpoint"))
 
 
+def test_a_token_in_place_of_the_user_of_the_url_is_a_secret() -> None:
+    finding = only(found(plugin({"ingest_endpoint": "https://spat_x@meter.example.com/api/v3/openmeter/events"})))
+    assert (finding.rule, finding.pointer) == ("secret-literal", ("config", "ingest_endpoint"))
+
+
 # --------------------------------------------------------------------------------- the way to the endpoint
 
 
@@ -616,3 +621,84 @@ def test_rules_are_chosen_by_name() -> None:
     assert "nothing-metered" not in {rule.id for rule in selected_rules(disable=["nothing-metered"])}
     with pytest.raises(NoSuchRule, match="did you mean 'nothing-metered'"):
         selected_rules(disable=["nothing-meterd"])
+
+
+def test_bat_7_limits_that_have_no_effect_are_not_judged() -> None:
+    queue = {"max_batch_size": 100, "max_entries": 5, "max_coalescing_delay": 0.01, "max_bytes": 10}
+    assert rules(plugin({"queue": {**queue, "concurrency_limit": -1}})) == ["unlimited-concurrency"]
+
+
+# --------------------------------------------------------------------------------- Amberflo
+
+AMBERFLO: dict[str, Any] = {
+    "apiKey": Reference("AMBERFLO_KEY"),
+    "meterApiName": "m",
+    "customerHeader": "x-a",
+    "dimensionHeaders": {"project": "x-project"},
+}
+
+
+def amberflo(config: dict[str, Any], service: str = "a", **entity: Any) -> FoundPlugin:
+    data: dict[str, Any] = {"name": "amberflo", "config": {**AMBERFLO, **config}, "service": service, **entity}
+    return FoundPlugin(data, "f.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("replacements", "overlap"),
+    [
+        ({"/": ":"}, False),
+        ({"/": ":", "_": ":"}, False),
+        ({"/": "-", "_": "-"}, False),
+        ({"/": "-", "-": "_"}, True),
+        ({"-": "_", "/": "-"}, True),
+        ({"ab": "x", "a": "y"}, True),
+        ({"ab": "x", "bc": "y"}, True),
+        ({"/": "a", "ab": "x"}, True),
+        ({"/": "", "ab": "x"}, True),
+        ({"/": "", "b": "x"}, False),
+    ],
+)
+def test_amb_4_replacements_overlap_when_their_order_changes_the_result(
+    replacements: dict[str, str], overlap: bool
+) -> None:
+    assert rules(amberflo({"replacements": replacements})) == ["replacements-overlap"] * overlap
+    assert rules(amberflo({"replacements": replacements, "dimensionHeaders": None})) == []
+
+
+@given(
+    st.dictionaries(st.text("abc", min_size=1, max_size=3), st.text("abc", max_size=2), max_size=3),
+    st.text("abc", max_size=8),
+)
+def test_amb_4_without_a_finding_the_order_of_replacements_does_not_matter(
+    replacements: dict[str, str], value: str
+) -> None:
+    if rules(amberflo({"replacements": replacements})):
+        return
+    results = set()
+    for order in permutations(replacements.items()):
+        result = value
+        for old, new in order:
+            result = result.replace(old, new)
+        results.add(result)
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "severity"),
+    [
+        ({}, {}, None),
+        ({}, {"batchSize": 10, "intervalSeconds": 1, "debug": False}, None),
+        ({}, {"apiKey": Reference("OTHER")}, Severity.ERROR),
+        ({}, {"batchSize": 50}, Severity.WARNING),
+        ({"intervalSeconds": 2}, {}, Severity.WARNING),
+        ({"meterApiName": "n"}, {"customerHeader": "x-b"}, None),
+    ],
+)
+def test_amb_10_what_the_one_client_is_made_of_is_to_be_the_same_in_all_instances(
+    first: dict[str, Any], second: dict[str, Any], severity: Severity | None
+) -> None:
+    findings = [each for each in found(amberflo(first), amberflo(second, "b")) if each.rule == "client-shared"]
+    assert [each.severity for each in findings] == ([] if severity is None else [severity])
+    assert not [
+        each for each in found(amberflo(first), amberflo(second, "b", enabled=False)) if each.rule == "client-shared"
+    ]
