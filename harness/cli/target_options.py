@@ -58,7 +58,6 @@ _URL = (
         metavar="FILE",
         help="url, --no-admin: the configuration; written when the file is not there.",
     ),
-    click.option("--emulated", is_flag=True, help="url: it is an emulated gateway; nothing is a mere finding."),
     click.option("--clock-tolerance", type=click.FloatRange(0, 60), help="url: seconds its clock may be off (1)."),
 )
 _REACH = (
@@ -81,7 +80,6 @@ _OF_TARGET: Mapping[str, tuple[str, ...]] = {
     "admin_url": ("url",),
     "no_admin": ("url",),
     "state": ("url",),
-    "emulated": ("url",),
     "clock_tolerance": ("url",),
     "ingest_advertise": ("docker", "url"),
     "ingest_bind": ("docker", "url"),
@@ -234,7 +232,6 @@ def _url(profile: str, asked: dict[str, Any], scenarios: Sequence[Scenario]) -> 
         upstream_port=upstream_port,
         upstream_host=place.host.strip("[]"),
         clock_tolerance=asked.get("clock_tolerance", CLOCK_TOLERANCE),
-        emulated=asked.get("emulated", False),
         standing=None if standing is None else standing.state,
         tell=_tell,
     )
@@ -261,7 +258,7 @@ def _write_standing(file: Path, scenarios: Sequence[Scenario], host: str, port: 
     (commonest, count), *_ = Counter(map(comparable, states)).most_common(1)
     state = next(state for state in states if comparable(state) == commonest)
     try:
-        write_configuration(file, with_upstream(state, host.strip("[]"), upstream_port))
+        write_configuration(file, with_upstream(state, host.strip("[]"), upstream_port, balanced=True))
     except OSError as error:
         raise CannotContinue(f"{file}: cannot be written: {error.strerror}") from None
     click.echo(

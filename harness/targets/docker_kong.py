@@ -24,6 +24,7 @@ from harness.targets.wait_strategies import (
     WaitStrategy,
     wait_until_ready,
 )
+from plugin_emulator.gateway.kong_environment import ECHO_VARIABLE
 
 Network = Literal["host", "bridge"]
 Plugin = Literal["own", "stand-in"]
@@ -155,7 +156,9 @@ class DockerKongTarget:
         """
         self._redact.learn_state(state)
         mark = len(self._log())
-        changed = with_upstream(state, self._upstream_host, self._upstream.port)
+        changed = dict(state)
+        if self.genuine:  # the emulated gateway has an echo upstream of its own
+            changed = with_upstream(state, self._upstream_host, self._upstream.port, balanced=True)
         self._load(changed)
         self._state, self._log_mark = changed, mark
 
@@ -206,6 +209,7 @@ class DockerKongTarget:
             "KONG_ADMIN_ERROR_LOG": "/dev/stderr",
         }
         if emulated:
+            environment[ECHO_VARIABLE] = "on"
             return files, environment
         enterprise = is_enterprise(self._wish.image)
         if (self._wish.plugin or ("own" if enterprise else "stand-in")) == "stand-in":

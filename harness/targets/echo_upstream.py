@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import ipaddress
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -52,14 +53,37 @@ class EchoUpstream:
         self._loop = self._thread = self._server = None
 
 
-def with_upstream(state: Mapping[str, Any], host: str, port: int) -> dict[str, Any]:
-    """Return ``state`` with every Service's requests sent to ``host`` and ``port``; paths and time-outs stay."""
+def with_upstream(state: Mapping[str, Any], host: str, port: int, *, balanced: bool) -> dict[str, Any]:
+    """Return ``state`` with every Service's requests sent to ``host`` and ``port``; paths and time-outs stay.
+
+    ``balanced`` does so by an Upstream of the name of the Service's host, so that the Service keeps host and port,
+    which events tell of; the emulated gateway has no Upstreams, and its Services are changed.
+    """
     changed = copy.deepcopy(dict(state))
+    upstreams: dict[str, dict[str, Any]] = {}
     for service in changed.get("services", ()):
         url = service.pop("url", None)
         if url is not None:
-            path = urlsplit(url).path
-            if path:
-                service["path"] = path
-        service.update(protocol="http", host=host, port=port)
+            parts = urlsplit(url)
+            service["host"] = parts.hostname
+            service["port"] = parts.port or (443 if parts.scheme == "https" else 80)
+            if parts.path:
+                service["path"] = parts.path
+        service["protocol"] = "http"  # the echo upstream does not end TLS
+        if balanced and _is_name(service["host"]):
+            target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            upstreams[service["host"]] = {"name": service["host"], "targets": [{"target": target}]}
+        else:
+            service.update(host=host, port=port)
+    if upstreams:
+        changed["upstreams"] = [*changed.get("upstreams", ()), *upstreams.values()]
     return changed
+
+
+def _is_name(host: str) -> bool:
+    """Return whether an Upstream can be named so: an address cannot."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False

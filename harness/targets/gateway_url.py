@@ -38,7 +38,6 @@ class UrlWish:
     upstream_port: int = 0
     upstream_host: str = "127.0.0.1"
     clock_tolerance: float = CLOCK_TOLERANCE
-    emulated: bool = False
     standing: Mapping[str, Any] | None = field(default=None, repr=False)
     tell: Callable[[str], None] = lambda line: None
 
@@ -51,7 +50,7 @@ class GatewayUrlTarget:
 
     def __init__(self, profile: str, wish: UrlWish) -> None:
         self.version = profile.removeprefix("kong-")
-        self.genuine = not wish.emulated
+        self.genuine = True
         self.clock_tolerance = wish.clock_tolerance
         self._wish = wish
         self._admin = None if wish.admin_url is None else AdminApi(wish.admin_url, wish.admin_token)
@@ -77,7 +76,9 @@ class GatewayUrlTarget:
                 if status != 200:
                     raise TargetUnavailableError(f"the Admin API at {self._admin.url} answers /status with {status}")
                 self.version = self._admin.version() or self.version
+                # Only the emulated gateway tells, and nothing is a mere finding there.
                 self._tells_queues = self._admin.metering() is not None
+                self.genuine = not self._tells_queues
         except BaseException:
             self.stop()
             raise
@@ -96,7 +97,8 @@ class GatewayUrlTarget:
             if comparable(state) != comparable(self._wish.standing):
                 raise NotApplicableError("needs another configuration than the one the gateway stands with")
             return
-        self._admin.load(with_upstream(state, self._wish.upstream_host, self._upstream.port))
+        balanced = not self._tells_queues
+        self._admin.load(with_upstream(state, self._wish.upstream_host, self._upstream.port, balanced=balanced))
         self._plugins = frozenset(str(plugin.get("id")) for plugin in state.get("plugins", ()))
         if not self._tells_queues:
             time.sleep(PROPAGATION)
@@ -149,6 +151,7 @@ def comparable(state: Mapping[str, Any]) -> str:
             plugin.pop(key, None)
         for key in ("ingest_endpoint", "api_token"):
             plugin.get("config", {}).pop(key, None)
-    plain.pop("_format_version", None)
+    for key in ("_format_version", "upstreams"):
+        plain.pop(key, None)
     plain["plugins"].sort(key=lambda plugin: json.dumps(plugin, sort_keys=True))
     return json.dumps(plain, sort_keys=True)
