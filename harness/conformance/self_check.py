@@ -166,6 +166,9 @@ class SelfCheck:
         run = self._child(mutant, mutant.profile)
         kills = tuple(failed for failed in run.failed if failed.blames(mutant))
         others = tuple(failed for failed in run.failed if not failed.blames(mutant))
+        if self._thorough:  # in an order of their own, whichever came first: what is about the rules, then the rest
+            place = {one.id: (set(mutant.rules).isdisjoint(one.rules), n) for n, one in enumerate(self._scenarios)}
+            kills = tuple(sorted(kills, key=lambda failed: place[failed.scenario]))
         fate, reason = _fate(run, kills)
         return MutantResult(mutant, fate, kills, others, reason, len(run.verdicts), time.monotonic() - begun)
 
