@@ -24,6 +24,7 @@ EXIT_USAGE = 2
 VERBS: dict[str, tuple[str, str]] = {
     "config": ("config", "Generate, check and size the plugin's configuration for any tool."),
     "conformance": ("conformance", "Run the conformance suite and print rules × verdicts."),
+    "doctor": ("doctor", "What of engine, images, licence, ports and programs is there, and what to do."),
     "events": ("events", "Exchanges in, usage events out: the plugin's pipeline alone."),
     "gateway": ("gateway", "Run the emulated gateway on a Kong state file."),
     "ingest": ("ingest", "Run the fake ingest endpoint and capture what arrives."),
