@@ -35,6 +35,8 @@ def judge(scenario: Scenario, seen: Observation, clock_tolerance: float = 0.0) -
     expect = scenario.expect
     if "refused" in expect or seen.refused is not None:
         return list(_refusal(scenario, seen))
+    if "advice" in expect:
+        return list(_advice(scenario, seen))
     failures = [*_answers(scenario, seen)]
     if "events" in expect or "count" in expect:
         failures.extend(_events(scenario, seen, clock_tolerance))
@@ -64,6 +66,15 @@ def expected_count(expect: Mapping[str, Any]) -> int | None:
     if "events" in expect:
         return sum(int(event.get("times", 1)) for event in expect["events"])
     return None
+
+
+def _advice(scenario: Scenario, seen: Observation) -> Iterator[Failure]:
+    wanted = Counter(scenario.expect["advice"])
+    given = Counter(seen.advice)
+    for rule in sorted((wanted - given).elements()):
+        yield Failure(scenario.rules, f"lint has no advice {rule!r}", received=", ".join(sorted(given)) or "none")
+    for rule in sorted((given - wanted).elements()):
+        yield Failure(scenario.rules, f"lint has advice that is not expected, {rule!r}")
 
 
 def _refusal(scenario: Scenario, seen: Observation) -> Iterator[Failure]:

@@ -65,7 +65,8 @@ class Arrived:
 class Observation:
     """Everything seen while one scenario ran.
 
-    ``refused`` is the gateway's message when it refused the state, ``log`` what it wrote to its log.
+    ``refused`` is the gateway's message when it refused the state, ``log`` what it wrote to its log,
+    ``advice`` the ids of the lint rules that have something to say.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -75,6 +76,7 @@ class Observation:
     started_at: float = 0.0
     trace: Mapping[str, Any] | None = None
     log: Sequence[str] = ()
+    advice: Sequence[str] = ()
 
     def window(self, step: str) -> tuple[float, float] | None:
         """Return first start and last end of a step's requests, in seconds since the epoch."""

@@ -33,6 +33,7 @@ _NEEDS: Mapping[Kind, Capability] = {
     "configuration": "proxy",
     "simulate": "simulate",
     "exchanges": "exchanges",
+    "advice": "advice",
 }
 
 #: Seconds a target may take to say that no metering work is left, before the last look for surplus events.
@@ -119,6 +120,8 @@ def observe(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None)
         return Observation(trace=target.simulate(scenario.schedule))
     if scenario.kind == "exchanges":
         return _observe_pipeline(scenario, target)
+    if scenario.kind == "advice":
+        return Observation(advice=[rule for plugin in scenario.plugins for rule in target.advice(plugin)])
     assert endpoint is not None
     return _observe_proxy(scenario, target, endpoint)
 

@@ -28,7 +28,7 @@ from plugin_emulator.documents import (
     read_document,
 )
 
-Kind = Literal["traffic", "exchanges", "simulate", "configuration"]
+Kind = Literal["traffic", "exchanges", "simulate", "configuration", "advice"]
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULT_PATIENCE = 15.0
@@ -178,7 +178,7 @@ def _scenario(document: Document) -> Scenario:
         description=data.get("description", ""),
         rules=rules,
         profiles=tuple(profiles),
-        kind=given or "configuration",
+        kind=given or ("advice" if "advice" in data["expect"] else "configuration"),
         file=document.file or "scenario.yaml",
         expect=data["expect"],
         auth=data.get("auth"),
@@ -256,7 +256,9 @@ def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     expect = data["expect"]
     if len(given) > 1:
         yield Problem(f"{' and '.join(given)} cannot stand together", (given[1],), "split the scenario")
-    if not given and "refused" not in expect:
+    if given and "advice" in expect:
+        yield Problem("advice is on a configuration alone", ("expect", "advice"), f"remove {given[0]}")
+    if not given and "refused" not in expect and "advice" not in expect:
         yield Problem("nothing is driven", (), "add traffic, exchanges or simulate")
     requests = {entry.get("id", f"step-{n}") for n, entry in enumerate(data.get("traffic", ()), 1) if "path" in entry}
     requests |= {entry["id"] for entry in data.get("exchanges", ())}

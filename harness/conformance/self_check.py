@@ -38,7 +38,7 @@ LONGEST_THOROUGH_RUN = 900.0
 GATEWAYS = 3
 
 #: The cheapest kinds first, so that a kill comes early.
-_COST: Mapping[Kind, int] = {"simulate": 0, "exchanges": 1, "configuration": 2, "traffic": 3}
+_COST: Mapping[Kind, int] = {"advice": 0, "simulate": 0, "exchanges": 1, "configuration": 2, "traffic": 3}
 
 
 class SelfCheckUnusableError(RuntimeError):

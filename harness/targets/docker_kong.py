@@ -188,6 +188,10 @@ class DockerKongTarget:
         """Not to be had of a gateway in real time."""
         raise NotImplementedError
 
+    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
+        """Not to be had of a gateway: advice is the generator's."""
+        raise NotImplementedError
+
     def pipeline_events(
         self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:

@@ -18,6 +18,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from harness.plugin_config.config_file import ConfigFile, FoundPlugin
+from harness.plugin_config.entity import Reference
+from harness.plugin_config.lint.linter import lint
+from harness.plugin_config.lint.rule import LintContext
 from harness.targets.process import VerbProcess
 from harness.targets.target import Capability, ConfigurationRefusedError, Stop, TargetUnavailableError
 from plugin_emulator.conditions import compile_condition
@@ -39,6 +43,13 @@ _SIGNALS: Mapping[Stop, signal.Signals] = {
 
 #: msgspec builds what it knows of a type on first use, and two threads at once make it crash.
 _IN_PROCESS = threading.Lock()
+
+#: What a scenario leaves out of a plugin that is linted, written so that lint has nothing to say about it.
+_LINTED: Mapping[str, Any] = {
+    "ingest_endpoint": "https://us.api.konghq.com/v3/openmeter/events",
+    "api_token": Reference("AUTH_TOKEN"),
+    "queue": {"max_batch_size": 100},
+}
 
 _EMPTY_STATE = '_format_version: "3.0"\n'
 
@@ -82,7 +93,7 @@ class EmulatorTarget:
     name = "emulator"
     genuine = False
     clock_tolerance = 0.0
-    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges", "restart", "log"})
+    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges", "restart", "log", "advice"})
 
     def __init__(self, profile: str) -> None:
         self.version = profile.removeprefix("kong-")
@@ -172,6 +183,14 @@ class EmulatorTarget:
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         """Run a queue schedule in virtual time."""
         return simulate(schedule)
+
+    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
+        """Return the ids of the lint rules that have something to say about a plugin entity."""
+        config = {**_LINTED, **plugin.get("config", {})}
+        found = FoundPlugin({**plugin, "config": config}, "scenario", {})
+        with _IN_PROCESS:
+            findings = lint([ConfigFile("scenario", "deck", (found,))], LintContext(self.version))
+        return [finding.rule for finding in findings]
 
     def pipeline_events(
         self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-Capability = Literal["proxy", "simulate", "exchanges", "restart", "log"]
+Capability = Literal["proxy", "simulate", "exchanges", "restart", "log", "advice"]
 
 #: How a gateway is stopped: it finishes its work (``kong quit``, SIGQUIT), it stops at once but by itself
 #: (``kong stop``, SIGTERM), or it is killed (SIGKILL, a crash).
@@ -29,8 +29,8 @@ class Target(Protocol):
 
     ``genuine`` tells a real gateway, for which nothing is settled that no document settles, from the emulator.
     ``clock_tolerance`` is how far its clock may be from ours, in seconds. ``capabilities`` say which kinds of
-    scenario it can run; ``simulate``, ``pipeline_events``, ``restart`` and ``log_lines`` are called only where the
-    capability is there.
+    scenario it can run; ``simulate``, ``pipeline_events``, ``advice``, ``restart`` and ``log_lines`` are called only
+    where the capability is there.
     """
 
     @property
@@ -92,6 +92,10 @@ class Target(Protocol):
 
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         """Run a queue schedule in virtual time and return its trace (forms of ``kong-metering simulate``)."""
+        ...
+
+    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
+        """Return the ids of the lint rules that have something to say about a plugin entity."""
         ...
 
     def pipeline_events(
