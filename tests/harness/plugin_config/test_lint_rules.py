@@ -628,6 +628,11 @@ def test_bat_7_limits_that_have_no_effect_are_not_judged() -> None:
     assert rules(plugin({"queue": {**queue, "concurrency_limit": -1}})) == ["unlimited-concurrency"]
 
 
+def test_an_id_is_the_same_in_any_case() -> None:
+    own = "7b5d0b8e-2b1e-4b1c-9f8e-0a3b4c5d6e7f"
+    assert "overlapping-scopes" in rules(plugin(service=own), plugin(service=own.upper()))
+
+
 # --------------------------------------------------------------------------------- Amberflo
 
 AMBERFLO: dict[str, Any] = {

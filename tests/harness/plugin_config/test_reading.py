@@ -11,8 +11,8 @@ import pytest
 import yaml
 from state_file_entities import metering
 
-from harness.plugin_config.entity import PluginEntity
-from harness.plugin_config.formats.format import RenderOptions
+from harness.plugin_config.entity import PluginEntity, Reference
+from harness.plugin_config.formats.format import CannotExpress, RenderOptions
 from harness.plugin_config.formats.registry import output_format
 from harness.plugin_config.reading import parse_config, read_config_file
 from harness.plugin_config.validation import entity_of, validate
@@ -148,6 +148,43 @@ def test_protocols_other_than_the_default_survive_every_format(name: str, protoc
     (file,) = output_format(name).render([given], RenderOptions("3.16", namespace="shop"))
     (plugin,) = parse_config(file.text, file.name).plugins
     assert plugin.data["protocols"] == list(protocols)
+
+
+ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: orders, namespace: shop, annotations: {konghq.com/plugins: meter}}
+spec:
+  rules:
+  - filters:
+    - {type: ExtensionRef, extensionRef: {group: configuration.konghq.com, kind: KongPlugin, name: meter}}
+"""
+METER = """\
+apiVersion: configuration.konghq.com/v1
+kind: KongPlugin
+metadata: {name: meter, namespace: shop}
+plugin: metering-and-billing
+config: {subject: {}}
+"""
+
+
+def test_a_route_that_names_a_plugin_in_two_ways_runs_it_once() -> None:
+    (plugin,) = parse_config(f"{METER}---\n{ROUTE}", "k8s.yaml").plugins
+    assert plugin.data["route"] == {"name": "orders"}
+
+
+def test_a_path_of_a_patch_is_unescaped_in_the_order_that_json_pointers_have() -> None:
+    """``~01`` is ``~1``, no slash."""
+    patch = "configPatches:\n- {path: /subject/a~01b, valueFrom: {secretKeyRef: {name: s, key: k}}}\n"
+    (plugin,) = parse_config(f"{METER}{patch}---\n{ROUTE}", "k8s.yaml").plugins
+    assert plugin.data["config"] == {"subject": {"a~1b": Reference("K", secret=False)}}
+
+
+@pytest.mark.parametrize("name", ["a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 62, "a" * 64])
+def test_a_name_longer_than_kubernetes_takes_is_refused(name: str) -> None:
+    with pytest.raises(CannotExpress) as refused:
+        output_format("kic").render([metering(scope={"route": name})], RenderOptions("3.16"))
+    assert refused.value.field == "scope"
 
 
 def test_hundreds_of_bound_plugins_cost_little_more_than_reading_their_yaml() -> None:
