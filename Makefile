@@ -6,7 +6,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: conformance self-check test check bench docs wheel clean
+BASE_IMAGE ?= python:3.12-slim
+IMAGE      ?= kong-metering-gateway
+
+.PHONY: conformance self-check test check bench docs wheel image base-image clean
 
 conformance: $(STAMP)
 	$(BIN)/kong-metering conformance
@@ -31,6 +34,14 @@ docs: $(STAMP)
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
+
+# The emulated gateway as a container image, for where Kong's is used.
+image:
+	docker build --target gateway --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag $(IMAGE) .
+
+# Where no registry can be reached: a base made of this machine's Python. make image BASE_IMAGE=$$(make -s base-image)
+base-image: $(STAMP)
+	@$(BIN)/python tests/base_image.py
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "python3 is %d.%d: 3.11 or newer is needed; set PYTHON=/path/to/python3.11" % sys.version_info[:2])'

@@ -146,7 +146,7 @@ def comparable(state: Mapping[str, Any]) -> str:
         plain.setdefault(kind, [])
     for service in plain["services"]:
         url = service.pop("url", None)
-        if url is not None:
+        if url is not None and urlsplit(url).path:
             service["path"] = urlsplit(url).path
         for key in ("host", "port", "protocol"):
             service.pop(key, None)

@@ -1,0 +1,201 @@
+"""``conformance --target url``: a gateway that somebody else runs, configured by us or by its owner."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from docker_engine import CHECKOUT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.targets.echo_upstream import EchoUpstream, with_upstream
+from harness.targets.gateway_url import comparable
+from harness.targets.process import VerbProcess
+
+SCENARIOS = ["tutorial-meter-by-tenant-header", "cfg-2-unknown-field"]
+
+
+def conformance(*options: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.cli.main", "conformance", "--target", "url", *options]
+    whole = {**os.environ, "PYTHONPATH": str(CHECKOUT), **environ}
+    return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=100, check=False)
+
+
+def chosen(*scenarios: str) -> list[str]:
+    return [word for scenario in scenarios for word in ("--scenario", scenario)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An emulated gateway that runs by itself, empty and without an echo upstream of its own."""
+    config = tmp_path / "kong.yml"
+    config.write_text('_format_version: "3.0"\n')
+    options = ["--config", str(config), "--proxy-port", "0", "--admin-port", "0", "--db-less", "--json"]
+    process = VerbProcess("gateway", options)
+    ready = process.start()
+    yield {"proxy": str(ready["proxy"]), "admin": str(ready["admin"])}
+    process.stop()
+
+
+def test_scenarios_are_run_against_a_gateway_that_is_configured_through_its_admin_api(
+    gateway: dict[str, str], tmp_path: Path
+) -> None:
+    where = ["--proxy-url", gateway["proxy"], "--admin-url", gateway["admin"]]
+    done = conformance(*where, *chosen(*SCENARIOS, "lif-1-killed-gateway"), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 pass, 1 skip" in done.stdout
+    assert "skipped lif-1-killed-gateway: target url cannot be stopped and started again" in done.stdout
+
+
+def test_a_gateway_of_ones_own_configuring_runs_what_fits_and_skips_the_rest(tmp_path: Path) -> None:
+    ingest, upstream, proxy = free_port(), free_port(), free_port()
+    where = ["--proxy-url", f"http://127.0.0.1:{proxy}", "--no-admin", "--state", "state.yml"]
+    ports = ["--ingest-port", str(ingest), "--upstream-port", str(upstream)]
+    options = [*where, *ports, *chosen(*SCENARIOS, "lif-3-change-keeps-queued-events")]
+    written = conformance(*options, cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    assert "state.yml was written. It is the configuration for 1 of these scenarios" in written.stdout
+    state_file = tmp_path / "state.yml"
+    assert stat.S_IMODE(state_file.stat().st_mode) == 0o600
+    state = yaml.safe_load(state_file.read_text())
+    (plugin,) = state["plugins"]
+    assert plugin["config"]["ingest_endpoint"].startswith(f"http://127.0.0.1:{ingest}/lane/")
+    assert state["upstreams"] == [{"name": "httpbin.konghq.com", "targets": [{"target": f"127.0.0.1:{upstream}"}]}]
+
+    del state["upstreams"]  # its owner knows another way, the gateway's own echo
+    (tmp_path / "applied.yml").write_text(yaml.safe_dump(state))
+    options_of_gateway = ["--config", str(tmp_path / "applied.yml"), "--echo-upstream", "--no-admin", "--json"]
+    process = VerbProcess("gateway", [*options_of_gateway, "--proxy-port", str(proxy)])
+    process.start()
+    try:
+        done = conformance(*options, cwd=tmp_path)
+    finally:
+        process.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 pass, 2 skip" in done.stdout
+    assert "needs another configuration than the one the gateway stands with" in done.stdout
+    assert "needs several ingest lanes, and the gateway stands with one" in done.stdout
+    for text in (done.stdout, done.stderr, (tmp_path / "reports/conformance.json").read_text()):
+        assert plugin["config"]["api_token"] not in text
+
+    other = conformance(*where, "--ingest-port", str(free_port()), *chosen(*SCENARIOS), cwd=tmp_path)
+    assert other.returncode == 2
+    assert "/plugins/0/config/ingest_endpoint" in other.stderr and f"--ingest-port {ingest}" in other.stderr
+
+
+def test_an_admin_api_that_does_not_answer_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    where = ["--proxy-url", "http://127.0.0.1:9", "--admin-url", "http://127.0.0.1:9"]
+    done = conformance(*where, *chosen(*SCENARIOS), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("kong-metering: the gateway's Admin API at http://127.0.0.1:9 does not answer")
+
+
+def test_the_ingest_endpoint_is_bound_elsewhere_than_to_loopback_only_when_told(
+    gateway: dict[str, str], tmp_path: Path
+) -> None:
+    """What is advertised stands in the configuration; where it listens is another option."""
+    where = ["--proxy-url", gateway["proxy"], "--admin-url", gateway["admin"]]
+    elsewhere = ["--ingest-bind", "127.0.0.2", "--ingest-advertise", "127.0.0.2"]
+    bound = conformance(*where, *elsewhere, *chosen(SCENARIOS[0]), cwd=tmp_path)
+    assert bound.returncode == 0, bound.stdout + bound.stderr
+    nowhere = conformance(*where, "--ingest-bind", "203.0.113.1", *chosen(SCENARIOS[0]), cwd=tmp_path)
+    assert nowhere.returncode == 2
+    assert "203.0.113.1" in nowhere.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "--target url needs --proxy-url"),
+        (["--proxy-url", "http://a"], "needs --admin-url URL, or --no-admin and --state FILE"),
+        (
+            ["--proxy-url", "http://a", "--admin-url", "http://b", "--no-admin", "--state", "x"],
+            "needs --admin-url URL",
+        ),
+        (["--proxy-url", "http://a", "--no-admin"], "--no-admin and --state FILE go together"),
+        (["--proxy-url", "ftp://a", "--admin-url", "http://b"], "--proxy-url must be an http or https URL"),
+        (
+            ["--proxy-url", "http://a", "--admin-url", "http://me:pass-word@b"],
+            "--admin-url must not hold credentials",
+        ),
+        (["--proxy-url", "http://a", "--admin-url", "http://b", "--keep"], "--keep goes with --target docker"),
+        (["--proxy-url", "http://a", "--admin-url", "http://b", "--workers", "2"], "--target url is one gateway"),
+        (["--self-check"], "--self-check breaks the emulator"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(options: list[str], told: str, tmp_path: Path) -> None:
+    done = conformance(*options, *chosen(SCENARIOS[0]), cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "pass-word" not in done.stderr
+
+
+def test_the_echo_upstream_answers_until_it_is_stopped() -> None:
+    upstream = EchoUpstream()
+    upstream.start()
+    assert json.load(urlopen(f"http://127.0.0.1:{upstream.port}/anything?a=1"))["args"] == {"a": "1"}
+    upstream.stop()
+    upstream.stop()
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"http://127.0.0.1:{upstream.port}/", timeout=5)
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}(\.[a-z]{2,5}){1,2}", fullmatch=True)
+
+
+@settings(max_examples=100, derandomize=True)
+@given(NAMES, st.integers(1, 65535), st.sampled_from(["", "/", "/anything", "/a/b"]), st.booleans())
+def test_a_service_led_to_the_echo_upstream_keeps_path_host_and_port_where_it_can(
+    host: str, port: int, path: str, balanced: bool
+) -> None:
+    state: dict[str, Any] = {"services": [{"name": "s", "url": f"http://{host}:{port}{path}", "retries": 2}]}
+    before = copy.deepcopy(state)
+    changed = with_upstream(state, "192.0.2.7", 8089, balanced=balanced)
+    assert state == before
+    (service,) = changed["services"]
+    assert service.get("path", "") == path and service["retries"] == 2 and "url" not in service
+    if balanced:
+        assert (service["host"], service["port"]) == (host, port)
+        assert changed["upstreams"] == [{"name": host, "targets": [{"target": "192.0.2.7:8089"}]}]
+    else:
+        assert (service["host"], service["port"], service["protocol"]) == ("192.0.2.7", 8089, "http")
+    assert comparable(changed) == comparable(state)
+
+
+def test_an_address_cannot_name_an_upstream_so_the_service_is_changed() -> None:
+    changed = with_upstream({"services": [{"name": "s", "url": "https://192.0.2.1"}]}, "::1", 80, balanced=True)
+    assert changed == {"services": [{"name": "s", "host": "::1", "port": 80, "protocol": "http"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"id": "another"}, True),
+        ({"config": {"ingest_endpoint": "http://elsewhere", "api_token": "other", "api_meter": True}}, True),
+        ({"config": {"ingest_endpoint": "http://here", "api_token": "one", "api_meter": False}}, False),
+        ({"enabled": False}, False),
+    ],
+)
+def test_configurations_are_the_same_but_for_ids_endpoint_and_token(change: dict[str, Any], same: bool) -> None:
+    config = {"ingest_endpoint": "http://here", "api_token": "one", "api_meter": True}
+    plugin = {"id": "one", "name": "metering-and-billing", "config": config}
+    equal = comparable({"plugins": [plugin]}) == comparable({"plugins": [{**plugin, **change}]})
+    assert equal is same
