@@ -39,10 +39,15 @@ _KINDS = (*(kind.value for kind in OutageKind), _EVERY_KIND)
 _STAND_IN = {"ingest_endpoint": "http://127.0.0.1/", "api_token": "{vault://env/token}"}
 
 
+#: Seconds. What waits through a longer outage is in memory all the while, and the simulation would take minutes.
+LONGEST_OUTAGE = 24 * 3600.0
+_OUTAGE = Duration(min_open=True, longest=LONGEST_OUTAGE)
+
+
 @click.command(help=__doc__)
 @click.option("--rps", type=FiniteRange(min=0, max=1e7, min_open=True), required=True, help="Usage events a second.")
 @click.option("--rtt", type=Duration(), required=True, help="How long a POST takes, e.g. 50ms.")
-@click.option("--outage", type=Duration(min_open=True), required=True, help="Its length, e.g. 10m.")
+@click.option("--outage", type=_OUTAGE, required=True, help="Its length, e.g. 10m; at most 24h.")
 @click.option("--outage-kind", type=click.Choice(_KINDS), default=_EVERY_KIND, help="How POSTs fail.")
 @click.option("--event-bytes", type=click.IntRange(min=1), default=700, help="Bytes of a serialised event (700).")
 @click.option("--workers", type=click.IntRange(min=1, max=100_000), default=1, help="Workers, each with a queue (1).")

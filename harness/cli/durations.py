@@ -29,9 +29,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
 
     name = "duration"
 
-    def __init__(self, *, min_open: bool = False) -> None:
-        """``min_open``: zero is refused as well."""
+    def __init__(self, *, min_open: bool = False, longest: float = math.inf) -> None:
+        """``min_open``: zero is refused as well; ``longest``: more than so many seconds is."""
         self._above_zero = min_open
+        self._longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return ``value`` in seconds; a number given as a default is seconds already. Fails as click's types do."""
@@ -43,4 +44,6 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
             self.fail(f"{value!r} is not a length of time: write e.g. 50ms, 1.5s, 10m or 1h.", param, ctx)
         if self._above_zero and length == 0:
             self.fail(f"{value!r} must be longer than zero.", param, ctx)
+        if length > self._longest:
+            self.fail(f"{value!r} is longer than {self._longest / 3600:g}h.", param, ctx)
         return length

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +20,8 @@ from .main import EXIT_WRONG, CannotContinue
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_KONNECT = re.compile(r"https://([a-z]+)\.api\.konghq\.com/.*")
+
 _OPTIONS = (
     click.option("--format", "format_name", type=click.Choice(FORMAT_NAMES), help="The tool it is for."),
     click.option("--all", "every", is_flag=True, help="Every format, each in a folder of its own below -o FOLDER."),
@@ -25,7 +29,7 @@ _OPTIONS = (
     click.option("--allow-literal-secrets", is_flag=True, help="Write a token that is given as such."),
     click.option("--as-documented", is_flag=True, help="As on the vendor's pages, also where that is less safe."),
     click.option("--admin-url", default="http://localhost:8001", metavar="URL", help="admin-api: where it listens."),
-    click.option("--region", metavar="NAME", help="Konnect: region of the control plane."),
+    click.option("--region", metavar="NAME", help="Konnect: region of the control plane (default: ingest's)."),
     click.option("--control-plane", metavar="ID", help="Konnect: id (Kong Operator: name) of the control plane."),
     click.option("--namespace", default="kong", metavar="NAME", help="Kubernetes: namespace (default kong)."),
     click.option("--ingress-class", default="kong", metavar="NAME", help="Kubernetes: ingress class (default kong)."),
@@ -54,6 +58,8 @@ def write(entities: Sequence[PluginEntity], gateway: str, deployment: dict[str, 
     """
     format_name, every, output = (deployment.pop(name) for name in ("format_name", "every", "output"))
     options = _render_options(gateway, deployment)
+    if options.region is None and not options.as_documented:
+        options = replace(options, region=_ingest_region(entities))
     if not output:
         raise click.UsageError("-o: name a file, or a folder ending in /")
     if every == (format_name is not None):
@@ -67,6 +73,13 @@ def write(entities: Sequence[PluginEntity], gateway: str, deployment: dict[str, 
     if output == "-":
         raise click.UsageError("--all writes folders: give -o FOLDER")
     return _write_every(entities, options, Path(output))
+
+
+def _ingest_region(entities: Sequence[PluginEntity]) -> str | None:
+    """Return the Konnect region that all events go to: the control plane's, unless the user says otherwise."""
+    found = {_KONNECT.fullmatch(str(entity.config.get("ingest_endpoint"))) for entity in entities}
+    regions = {match[1] if match else None for match in found}
+    return regions.pop() if len(regions) == 1 else None
 
 
 def _render_options(gateway: str, deployment: dict[str, Any]) -> RenderOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 from plugin_emulator.documents import InvalidDocument, Problem
@@ -24,17 +25,18 @@ _KONGCTL = re.compile(r"^control_planes\s*:", re.MULTILINE)
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Read a configuration file; its format is told from what is in it.
+    """Read a configuration file, ``-`` being standard input; its format is told from what is in it.
 
     Raises InvalidDocument when it cannot be read, is of no format known, or is broken.
     """
+    name = "standard input" if str(path) == "-" else str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidDocument([Problem(f"is not UTF-8 text (byte {error.start})", file=str(path))]) from None
+        raise InvalidDocument([Problem(f"is not UTF-8 text (byte {error.start})", file=name)]) from None
     except OSError as error:
-        raise InvalidDocument([Problem(f"cannot be read: {error.strerror}", file=str(path))]) from None
-    return parse_config(text, str(path))
+        raise InvalidDocument([Problem(f"cannot be read: {error.strerror}", file=name)]) from None
+    return parse_config(text.replace("\r\n", "\n"), name)
 
 
 def parse_config(text: str, file: str) -> ConfigFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -567,3 +568,27 @@ def test_the_formats_are_listed_with_what_each_cannot_express(run: Any) -> None:
     listed = {each["name"]: each for each in json.loads(run("formats", "--json").out)}
     assert tuple(listed) == FORMAT_NAMES
     assert "condition" in {limit["field"] for limit in listed["kic"]["cannot_express"]}
+
+
+# ------------------------------------------------------------------------------------------------- standard input
+
+
+def test_a_configuration_is_read_from_standard_input(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(STATE.replace("api_token", "auth_token").encode())))
+    ran = run("validate", "-")
+    assert ran.code == 1
+    assert "standard input:10: /config/auth_token" in ran.out
+
+
+# ------------------------------------------------------------------------------------------------- Konnect's region
+
+
+@pytest.mark.parametrize(("options", "region"), [([], "eu"), (["--region", "au"], "au")])
+def test_the_control_plane_is_in_the_region_of_the_ingest_endpoint_unless_said_otherwise(
+    run: Any, options: list[str], region: str
+) -> None:
+    arguments = ["--ingest", "konnect:eu", *options]
+    assert f'server_url            = "https://{region}.api.konghq.com/"' in run(
+        "render", "--format", "terraform", *arguments
+    ).out
+    assert f"https://{region}.api.konghq.com/v2/" in run("render", "--format", "konnect-api", *arguments).out

@@ -302,3 +302,10 @@ def test_without_a_picture_matplotlib_is_not_imported() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stderr == "False"  # and no progress where nobody watches
+
+
+def test_an_outage_of_more_than_a_day_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "size", "--rps", "1", "--rtt", "50ms", "--outage", "25h"])
+    assert ended.value.code == 2
+    assert "--outage': '25h' is longer than 24h" in capsys.readouterr().err
