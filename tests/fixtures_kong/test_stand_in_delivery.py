@@ -186,6 +186,22 @@ def test_brk1_a_batch_that_is_still_retried_is_not_counted() -> None:
         assert len(opened) == (now > 5)
 
 
+def test_brk3_a_failed_probe_is_not_retried_and_opens_the_breaker_again() -> None:
+    stand_in = sending(queue={"max_retry_time": 60, "failure_threshold": 1, "breaker_cooldown": 10})
+    answering(stand_in, 503)
+    queue = stand_in.world["queue"]
+    batch = stand_in.lua.table_from(["{}"])
+    assert queue["handler"](queue["order"], batch)[0] is None
+    stand_in.world["now"] = 61
+    assert queue["handler"](queue["order"], batch)[0] is None
+    stand_in.world["now"] = 72
+    assert stand_in.send(TWO) == (True, None)
+    assert "1 usage event(s) lost with the circuit breaker's probe" in stand_in.logged[-1]
+    stand_in.world["now"] = 81
+    assert stand_in.send(ONE) == (True, None)
+    assert len(stand_in.posts) == 3
+
+
 def test_without_a_threshold_nothing_is_ever_dropped() -> None:
     stand_in = sending(queue={"max_retry_time": -1})
     answering(stand_in, 503)
