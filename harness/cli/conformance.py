@@ -170,7 +170,9 @@ def command(
     terminal = TerminalReport(console, shown)
     order = Order(profile, target, shipped, strict, chosen.words)
     plugin = ConformancePlugin(
-        open_pool=lambda: Pool(chosen.make_target, chosen.make_endpoint, workers or chosen.workers, order),
+        open_pool=lambda: Pool(
+            chosen.make_target, chosen.make_endpoint, workers or chosen.workers, order, chosen.make_predictor
+        ),
         reports=(tally, *files.reports, terminal),
         wanted=wanted,
         rules=rules_of(profile),

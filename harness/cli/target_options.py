@@ -66,6 +66,9 @@ _REACH = (
         "--ingest-bind", metavar="ADDRESS", help="docker, url: where the fake endpoint listens (127.0.0.1)."
     ),
     click.option("--ingest-port", type=click.IntRange(0, 65535), help="docker, url: its port (default: a free one)."),
+    click.option(
+        "--predict", is_flag=True, help="docker, url: show what differs from the emulator, given the same traffic."
+    ),
     click.option("--upstream-port", type=click.IntRange(0, 65535), help="url: port of the echo upstream."),
 )
 _OF_TARGET: Mapping[str, tuple[str, ...]] = {
@@ -85,6 +88,7 @@ _OF_TARGET: Mapping[str, tuple[str, ...]] = {
     "ingest_bind": ("docker", "url"),
     "ingest_port": ("docker", "url"),
     "upstream_port": ("url",),
+    "predict": ("docker", "url"),
 }
 
 
@@ -96,6 +100,7 @@ class Chosen:
     make_endpoint: Callable[[], StartedEndpoint]
     workers: int
     words: tuple[str, ...] = ()
+    make_predictor: Callable[[], Target] | None = None
     logs: GatewayLogs | None = None
 
 
@@ -192,7 +197,12 @@ def _docker(profile: str, asked: dict[str, Any]) -> Chosen:
     )
     place = IngestPlace(bind, asked.get("ingest_port", 0), asked.get("ingest_advertise"))
     return Chosen(
-        lambda: DockerKongTarget(profile, wish), lambda: _endpoint(place), _WORKERS["docker"], _words(asked), logs
+        lambda: DockerKongTarget(profile, wish),
+        lambda: _endpoint(place),
+        _WORKERS["docker"],
+        _words(asked),
+        _predictor(profile, asked),
+        logs,
     )
 
 
@@ -240,9 +250,18 @@ def _url(profile: str, asked: dict[str, Any], scenarios: Sequence[Scenario]) -> 
         started = _endpoint(place)
         if standing is None:
             return started
-        return StartedEndpoint(StandingLane(started.endpoint, standing.token), started.stop)
+        return StartedEndpoint(StandingLane(started.endpoint, standing.token), started.stop, started.endpoint)
 
-    return Chosen(lambda: GatewayUrlTarget(profile, wish), endpoint, _WORKERS["url"], _words(asked))
+    predictor = _predictor(profile, asked)
+    return Chosen(lambda: GatewayUrlTarget(profile, wish), endpoint, _WORKERS["url"], _words(asked), predictor)
+
+
+def _predictor(profile: str, asked: Mapping[str, Any]) -> Callable[[], Target] | None:
+    if not asked.get("predict"):
+        return None
+    from harness.targets.emulator import EmulatorTarget
+
+    return lambda: EmulatorTarget(profile)
 
 
 def _write_standing(file: Path, scenarios: Sequence[Scenario], host: str, port: int, upstream_port: int) -> None:

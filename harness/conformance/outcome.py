@@ -64,7 +64,8 @@ class ScenarioFinished:
     ``seconds`` is its duration. ``requests`` are the requests as a client would type them, credentials hidden, by
     step; ``timeline`` one line per delivery, and ``deliveries`` the same as data (None: nothing was queued).
     ``reproduce`` is the command that runs just this scenario; ``unreachable`` says that
-    the target did not answer at all.
+    the target did not answer at all. ``prediction`` is how it differs from what the emulator made of the same
+    traffic (None: it was not asked); it has no part in the verdict.
     """
 
     id: str
@@ -81,6 +82,7 @@ class ScenarioFinished:
     reproduce: str = ""
     unreachable: bool = False
     deliveries: Deliveries | None = None
+    prediction: Sequence[Difference] | None = None
 
 
 @dataclass(frozen=True, slots=True)

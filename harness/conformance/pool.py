@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from harness.conformance.ingest_lane import IngestEndpoint
 from harness.conformance.outcome import ScenarioFinished
-from harness.conformance.runner import Order, run
+from harness.conformance.runner import Order, Predictor, run
 from harness.conformance.scenario import Scenario
 from harness.targets.target import Target, TargetUnavailableError
 
@@ -22,22 +22,33 @@ DEAD_AFTER = 3
 
 
 class StartedEndpoint:
-    """An ingest endpoint that is up, and how to end it."""
+    """An ingest endpoint that is up, how to end it, and the one for predictors (None: the same)."""
 
-    def __init__(self, endpoint: IngestEndpoint, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, endpoint: IngestEndpoint, stop: Callable[[], None], of_predictors: IngestEndpoint | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.stop = stop
+        self.of_predictors = of_predictors or endpoint
 
 
 class Pool:
     """``workers`` targets and one ingest endpoint, started only when a scenario needs them.
 
+    With ``make_predictor`` each target has another beside it, which is driven by the same scenarios.
     Use as a context manager; ``submit`` gives a future of the verdict.
     """
 
     def __init__(
-        self, make_target: TargetFactory, make_endpoint: EndpointFactory, workers: int, order: Order
+        self,
+        make_target: TargetFactory,
+        make_endpoint: EndpointFactory,
+        workers: int,
+        order: Order,
+        make_predictor: TargetFactory | None = None,
     ) -> None:
+        self._make_predictor = make_predictor
+        self._predictors: queue.SimpleQueue[Target] = queue.SimpleQueue()
         self._make_target = make_target
         self._make_endpoint = make_endpoint
         self._order = order
@@ -89,11 +100,17 @@ class Pool:
             return run(scenario, self._unstarted, None, self._order)
         try:
             endpoint = self._shared_endpoint()
-            target = self._take()
+            target = self._take(self._idle, self._make_target)
+            predictor = None
+            if self._make_predictor is not None:
+                predictor = self._take(self._predictors, self._make_predictor)
         except TargetUnavailableError as error:
             self._unavailable = str(error)
             raise
-        finished = run(scenario, target, endpoint, self._order)
+        beside = None if predictor is None else Predictor(predictor, endpoint.of_predictors)
+        finished = run(scenario, target, endpoint.endpoint, self._order, beside)
+        if predictor is not None:
+            self._predictors.put(predictor)
         if not finished.unreachable:
             self._idle.put(target)
             self._answered = True
@@ -106,19 +123,19 @@ class Pool:
                 raise TargetUnavailableError(finished.reason)
         return finished
 
-    def _shared_endpoint(self) -> IngestEndpoint:
+    def _shared_endpoint(self) -> StartedEndpoint:
         with self._lock:
             if self._unavailable is not None:
                 raise TargetUnavailableError(self._unavailable)
             if self._endpoint is None:
                 self._endpoint = self._make_endpoint()
-            return self._endpoint.endpoint
+            return self._endpoint
 
-    def _take(self) -> Target:
+    def _take(self, idle: queue.SimpleQueue[Target], make: TargetFactory) -> Target:
         try:
-            return self._idle.get_nowait()
+            return idle.get_nowait()
         except queue.Empty:
-            target = self._make_target()
+            target = make()
             target.start()
             with self._lock:
                 self._started.append(target)

@@ -14,8 +14,10 @@ from typing import Any
 from harness.conformance import checks, traces
 from harness.conformance.deliveries import Deliveries, of_observation, of_trace
 from harness.conformance.ingest_lane import IngestEndpoint, Lanes
+from harness.conformance.matching import Difference
 from harness.conformance.observation import Answer, Delivery, Observation
 from harness.conformance.outcome import Failure, ScenarioFinished, Verdict
+from harness.conformance.prediction import prediction_differences
 from harness.conformance.rules import DEFAULT_PROFILE, catalogue
 from harness.conformance.scenario import MAIN_LANE, Kind, Scenario
 from harness.conformance.state import LaneAccess, declarative_state
@@ -85,8 +87,25 @@ def skip_reason(scenario: Scenario, target: Target, profile: str) -> str | None:
     return None
 
 
-def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, order: Order) -> ScenarioFinished:
-    """Run ``scenario`` and judge it. Never raises for what the target does: that is verdict ``error``."""
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """Another gateway that is driven the same way afterwards, and its ingest endpoint."""
+
+    target: Target
+    endpoint: IngestEndpoint
+
+
+def run(
+    scenario: Scenario,
+    target: Target,
+    endpoint: IngestEndpoint | None,
+    order: Order,
+    predictor: Predictor | None = None,
+) -> ScenarioFinished:
+    """Run ``scenario`` and judge it. Never raises for what the target does: that is verdict ``error``.
+
+    With a ``predictor`` the result also has what differs from what that one makes of the same traffic.
+    """
     begun = time.perf_counter()
     reason = skip_reason(scenario, target, order.profile)
     if reason is not None:
@@ -110,7 +129,16 @@ def run(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None, ord
             lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries]
             deliveries = of_observation(scenario, seen)
     verdict = _verdict(failures, target, order.strict)
-    return _finished(scenario, order, verdict, begun, failures=failures, timeline=lines, deliveries=deliveries)
+    finished = _finished(scenario, order, verdict, begun, failures=failures, timeline=lines, deliveries=deliveries)
+    return finished if predictor is None else replace(finished, prediction=_predicted(scenario, seen, predictor))
+
+
+def _predicted(scenario: Scenario, seen: Observation, predictor: Predictor) -> list[Difference]:
+    try:
+        predicted = observe(scenario, predictor.target, predictor.endpoint)
+    except Exception as error:  # it stands beside the verdict, and must not spoil it
+        return [Difference("prediction", "could not be made", f"{type(error).__name__}: {error}")]
+    return prediction_differences(seen, predicted)
 
 
 def observe(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None) -> Observation:

@@ -84,7 +84,14 @@ def lines(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
         yield ("arrived  " if number == 0 else "         ") + visible(line)
     if scenario.requests and not scenario.timeline:
         yield "arrived  nothing"
+    yield from predictions(scenario)
     yield f"again    {scenario.reproduce}"
+
+
+def predictions(scenario: ScenarioFinished) -> Iterator[str]:
+    """Yield how the run differs from what the emulator predicts, as plain text; nothing when it was not asked."""
+    for one in scenario.prediction or ():
+        yield f"differs  {visible(one.field)}: predicted {visible(one.expected)}, seen {visible(one.received)}"
 
 
 def _failure(failure: Failure) -> Iterator[str]:

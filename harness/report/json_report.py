@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.conformance.deliveries import Deliveries, Try
+from harness.conformance.matching import Difference
 from harness.conformance.outcome import Event, Failure, ScenarioFinished, Tally, Verdict, rule_verdict
 from harness.conformance.rules import Rule
 from harness.report.evidence import GROUPS
@@ -155,7 +156,12 @@ def _scenario(scenario: ScenarioFinished) -> dict[str, Any]:
         "timeline": list(scenario.timeline),
         "reproduce": scenario.reproduce,
         "deliveries": None if scenario.deliveries is None else _deliveries(scenario.deliveries),
+        **({} if scenario.prediction is None else {"prediction": _prediction(scenario.prediction)}),
     }
+
+
+def _prediction(differences: Sequence[Difference]) -> list[dict[str, str]]:
+    return [{"field": one.field, "predicted": one.expected, "seen": one.received} for one in differences]
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.conformance.outcome import Event, RunFinished, ScenarioFinished, Tally, Verdict
-from harness.report.evidence import GROUPS, SHOWN, counted, lines, visible
+from harness.report.evidence import GROUPS, SHOWN, counted, lines, predictions, visible
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -43,6 +43,11 @@ class TerminalReport:
         for scenario in tally.scenarios:
             if scenario.verdict is Verdict.SKIP:
                 console.print(f"skipped {scenario.id}: {scenario.reason}", style="dim", markup=False)
+        for scenario in tally.scenarios:
+            if scenario.prediction and scenario.verdict not in SHOWN:
+                console.print(f"{scenario.verdict.value} {scenario.id}, not as predicted:", markup=False)
+                for line in predictions(scenario):
+                    console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
         shown = [rule for rule in tally.rules if self._chosen is None or rule in self._chosen]
         covered = [rule for rule in shown if tally.verdict(rule) not in (Verdict.NOT_COVERED, Verdict.SKIP)]
         counts = ", ".join(
