@@ -14,7 +14,10 @@ import jsonschema
 import pytest
 
 from harness.report.json_report import SCHEMA_FILE
+from harness.resources import scenarios
 
+#: A scenario about SUB-2 and DRP, and about no condition.
+TENANT_HEADER = str(scenarios() / "tutorials" / "003-meter-by-tenant-header.yaml")
 WRONG = """\
 id: wrong-expectation
 title: An expectation that no queue can meet
@@ -105,7 +108,7 @@ def test_a_mistake_in_a_scenario_file_is_one_line_with_its_place(tmp_path: Path)
     [
         (["--rules", "DPR"], "did you mean DRP?"),
         (["--scenario", "nothing"], "no scenario has id 'nothing'"),
-        (["--rules", "CND-6"], "no scenario is about these rules"),
+        (["--rules", "CND-6", TENANT_HEADER], "no scenario is about these rules"),
         (["--profile", "kong-2.8"], "'kong-2.8' is not one of"),
         (["missing.yaml"], "does not exist"),
         (
