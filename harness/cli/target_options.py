@@ -243,7 +243,6 @@ def _url(profile: str, asked: dict[str, Any], scenarios: Sequence[Scenario]) -> 
         upstream_host=place.host.strip("[]"),
         clock_tolerance=asked.get("clock_tolerance", CLOCK_TOLERANCE),
         standing=None if standing is None else standing.state,
-        tell=_tell,
     )
 
     def endpoint() -> StartedEndpoint:

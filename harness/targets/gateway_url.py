@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,7 +39,6 @@ class UrlWish:
     upstream_host: str = "127.0.0.1"
     clock_tolerance: float = CLOCK_TOLERANCE
     standing: Mapping[str, Any] | None = field(default=None, repr=False)
-    tell: Callable[[str], None] = lambda line: None
 
 
 class GatewayUrlTarget:

@@ -115,7 +115,9 @@ class Gateway:
             proxy_port, admin_port = self._ports
             if self._echo_wanted:
                 server = await self._serve_handler(echo, "127.0.0.1", 0)
+                await server.start_serving()
                 self._echo = ("127.0.0.1", _port(server))
+            admin_server: asyncio.Server | None = None
             if admin_port is not None:
                 self._admin = admin = AdminApi(
                     self._actions(),
@@ -124,7 +126,8 @@ class Gateway:
                     environ=self._environ,
                     database=not self._db_less,
                 )
-                self._admin_port = _port(await self._serve_handler(admin.handle, self._admin_host, admin_port))
+                admin_server = await self._serve_handler(admin.handle, self._admin_host, admin_port)
+                self._admin_port = _port(admin_server)
             server = await loop.create_server(
                 self._connection, self._host, proxy_port, backlog=_BACKLOG, start_serving=False
             )
@@ -135,6 +138,8 @@ class Gateway:
             self._context = ProxyContext(snapshot, self._upstreams, log_phase, self._server, self._log)
             self._runtime.configure(snapshot.metering)
             await server.start_serving()
+            if admin_server is not None:  # last: whoever asks it whether the gateway is up is told the truth
+                await admin_server.start_serving()
         except BaseException:
             await self._close_listeners()
             if self._upstreams:
@@ -190,9 +195,7 @@ class Gateway:
     def _compile(self, state: GatewayState) -> Snapshot:
         try:
             before = self._context.snapshot if self._context else None
-            return Snapshot(
-                state, via=self._server, proxy_port=self._proxy_port, upstream=self._echo, before=before
-            )
+            return Snapshot(state, via=self._server, proxy_port=self._proxy_port, upstream=self._echo, before=before)
         except re.error as error:
             hint = "the router takes the syntax of Python's re and Rust's regex alike"
             raise InvalidDocument(
@@ -216,7 +219,9 @@ class Gateway:
     async def _serve_handler(self, handler: Handler, host: str, port: int) -> asyncio.Server:
         kept: dict[bytes, tuple[RequestLine, RequestHeaders]] = {}
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: ServiceConnection(handler, kept), host, port, backlog=_BACKLOG)
+        server = await loop.create_server(
+            lambda: ServiceConnection(handler, kept), host, port, backlog=_BACKLOG, start_serving=False
+        )
         self._servers.append(server)
         return server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from harness.targets import docker_kong
 from harness.targets.admin_api import AdminApi
 from harness.targets.containers import ContainerWish, Engine, GatewayContainer
 from harness.targets.docker_kong import DockerKongTarget, DockerWish
+from harness.targets.licence import parse_licence
 from harness.targets.target import TargetUnavailableError
 from harness.targets.wait_strategies import AdminStatus, Healthy, LogLine, wait_until_ready
 
@@ -237,6 +239,46 @@ def test_the_log_since_the_last_configuration_is_told_across_restarts(image: str
         assert target.idle()
     finally:
         target.stop()
+
+
+def test_a_licence_is_a_file_in_the_container_and_nothing_that_the_engine_tells(engine: Engine, image: str) -> None:
+    wish = ContainerWish(image, {"KONG_ADMIN_LISTEN": "off"}, {"/opt/kong-metering/license.json": b"the-licence"})
+    assert "the-licence" not in repr(wish)
+    container = engine.start(wish)
+    try:
+        found = docker.from_env().containers.get(container.name)
+        assert "the-licence" not in json.dumps(found.attrs)
+        chunks, about = found.get_archive("/opt/kong-metering/license.json")
+        assert b"the-licence" in b"".join(chunks)
+        assert about["mode"] & 0o777 == 0o444
+    finally:
+        container.remove()
+
+
+def test_an_enterprise_image_without_a_licence_is_refused_before_anything_starts(
+    image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_kong.Engine, "image_labels", lambda self, name: {})
+    target = DockerKongTarget("kong-3.14", DockerWish("kong/kong-gateway:3.14"))
+    with pytest.raises(
+        TargetUnavailableError, match=r"needs a licence: set KONG_LICENSE_DATA or give --license-file"
+    ):
+        target.start()
+    assert containers_of(os.getpid()) == []
+
+
+def test_the_stand_in_is_given_to_an_open_source_kong_and_not_to_an_enterprise_one() -> None:
+    licence = parse_licence('{"license": {"payload": {"license_expiration_date": "2099-01-01"}}}', "here")
+    folder = "/opt/kong-metering/kong/plugins/metering-and-billing"
+    files, environment = DockerKongTarget("kong-3.16", DockerWish("kong:3.9"))._furnishing(False)
+    assert {f"{folder}/handler.lua", f"{folder}/schema.lua"} <= files.keys()
+    assert environment["KONG_PLUGINS"] == "bundled,metering-and-billing"
+    assert environment["KONG_LUA_PACKAGE_PATH"] == "/opt/kong-metering/?.lua;;"
+    wish = DockerWish("registry:5000/kong/kong-gateway:3.14", licence=licence)
+    files, environment = DockerKongTarget("kong-3.14", wish)._furnishing(False)
+    assert list(files) == ["/opt/kong-metering/license.json"]
+    assert environment["KONG_LICENSE_PATH"] == "/opt/kong-metering/license.json"
+    assert "KONG_PLUGINS" not in environment and "license_expiration_date" not in str(environment)
 
 
 def test_the_image_runs_as_nobody_and_stops_gracefully_as_kong_does(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -20,6 +21,9 @@ from docker_engine import CHECKOUT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.cli import target_options
+from harness.cli.conformance import command as conformance_verb
+from harness.cli.doctor import command as doctor_verb
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
 from harness.targets.gateway_url import comparable
 from harness.targets.process import VerbProcess
@@ -199,3 +203,17 @@ def test_configurations_are_the_same_but_for_ids_endpoint_and_token(change: dict
     plugin = {"id": "one", "name": "metering-and-billing", "config": config}
     equal = comparable({"plugins": [plugin]}) == comparable({"plugins": [{**plugin, **change}]})
     assert equal is same
+
+
+DOCKER_PAGE = (CHECKOUT / "docs" / "docker.md").read_text(encoding="utf-8")
+
+
+def test_each_option_that_the_page_on_containers_names_exists() -> None:
+    known = {name for verb in (conformance_verb, doctor_verb) for each in verb.params for name in each.opts}
+    prose = re.sub(r"docker compose [^\n`]*", "", DOCKER_PAGE)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= known
+
+
+@pytest.mark.parametrize("option", [name for name in target_options._OF_TARGET if name != "plugin"])
+def test_the_page_on_containers_names_every_option_of_a_target(option: str) -> None:
+    assert f"--{option.replace('_', '-')}" in DOCKER_PAGE
