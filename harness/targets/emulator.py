@@ -5,16 +5,13 @@ The only module of the suite that knows the emulator's insides. It runs them; it
 
 from __future__ import annotations
 
-import http.client
-import json
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,18 +19,15 @@ from harness.plugin_config.config_file import ConfigFile, FoundPlugin
 from harness.plugin_config.entity import Reference
 from harness.plugin_config.lint.linter import lint
 from harness.plugin_config.lint.rule import LintContext
+from harness.targets.admin_api import AdminApi
 from harness.targets.process import VerbProcess
-from harness.targets.target import Capability, ConfigurationRefusedError, Stop, TargetUnavailableError
+from harness.targets.target import Capability, Stop, TargetUnavailableError
 from plugin_emulator.conditions import compile_condition
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.exchange_facts import kept_out
 from plugin_emulator.metering_and_billing.config import load_config
 from plugin_emulator.metering_and_billing.pipeline import Outcome, Pipeline
 from plugin_emulator.runtime.simulation import simulate_schedule
-
-#: Seconds the gateway's Admin API may take to answer.
-ADMIN_TIMEOUT = 30.0
-_SETTLE_POLL = 0.02
 
 _SIGNALS: Mapping[Stop, signal.Signals] = {
     "graceful": signal.SIGQUIT,
@@ -99,7 +93,8 @@ class EmulatorTarget:
         self.version = profile.removeprefix("kong-")
         self._process: VerbProcess | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._proxy = self._admin = ""
+        self._proxy = ""
+        self._admin = AdminApi("")
         self._plugins: frozenset[str] = frozenset()
         self._state: Mapping[str, Any] = {}
         # What an ended process has logged since the state was applied, and where in the present one's log that was.
@@ -124,7 +119,7 @@ class EmulatorTarget:
         self._process = VerbProcess("gateway", [*options, "--gateway", self.version])
         ready = self._process.start()
         try:
-            self._proxy, self._admin = str(ready["proxy"]).rstrip("/"), str(ready["admin"]).rstrip("/")
+            self._proxy, self._admin = str(ready["proxy"]).rstrip("/"), AdminApi(str(ready["admin"]))
         except KeyError as error:
             raise TargetUnavailableError(f"the gateway process did not say where its {error.args[0]} is") from None
 
@@ -156,29 +151,19 @@ class EmulatorTarget:
         return self._logged + (self._process.error_lines(self._log_mark) if self._process is not None else [])
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        status, text = self._ask("POST", "/config", json.dumps(state).encode())
-        if status == 400:
-            raise ConfigurationRefusedError(text)
-        if not 200 <= status < 300:
-            raise TargetUnavailableError(f"the gateway's Admin API answered POST /config with status {status}")
+        with self._telling_of_its_end():
+            self._admin.load(state)
         self._plugins = frozenset(str(plugin.get("id")) for plugin in state.get("plugins", ()))
 
     def settle(self, seconds: float) -> None:
         """Return when the queues of the plugins applied last are empty and idle, or after ``seconds``."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            status, text = self._ask("GET", "/metering")
-            if status != 200:
-                return
-            statistics: Mapping[str, Mapping[str, Any]] = json.loads(text)
-            if not any(_busy(one) for name, one in statistics.items() if name in self._plugins):
-                return
-            time.sleep(_SETTLE_POLL)
+        with self._telling_of_its_end():
+            self._admin.settled(self._plugins, seconds)
 
     def idle(self) -> bool:
         """Return whether every queue is empty, those of plugins that a later configuration removed too."""
-        status, text = self._ask("GET", "/metering")
-        return status == 200 and not any(_busy(one) for one in json.loads(text).values())
+        with self._telling_of_its_end():
+            return self._admin.idle()
 
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         """Run a queue schedule in virtual time."""
@@ -198,21 +183,12 @@ class EmulatorTarget:
         """Return the events of each exchange, or why there are none."""
         return pipeline_events(plugin, exchanges, self.version)
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
-        parts = urlsplit(self._admin)
-        connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=ADMIN_TIMEOUT)
+    @contextmanager
+    def _telling_of_its_end(self) -> Iterator[None]:
+        """An Admin API that does not answer is explained by the process's end, if that is why."""
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-            response = connection.getresponse()
-            return response.status, response.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
+            yield
+        except TargetUnavailableError:
             if self._process is not None and not self._process.running:
                 raise TargetUnavailableError(self._process.why_gone()) from None
-            raise TargetUnavailableError(f"the gateway's Admin API does not answer: {error}") from None
-        finally:
-            connection.close()
-
-
-def _busy(statistics: Mapping[str, Any]) -> bool:
-    """Return whether an instance has events that wait or are being sent."""
-    return bool(statistics.get("busy")) or int(statistics.get("waiting", 0)) > 0
+            raise
