@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from harness.targets.admin_api import AdminApi
 from harness.targets.containers import EMULATED_LABEL, ContainerWish, Engine, GatewayContainer
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
 from harness.targets.licence import Licence
+from harness.targets.over_http import OverHttpOnly
 from harness.targets.redaction import Redaction
 from harness.targets.target import Capability, Stop, TargetUnavailableError
 from harness.targets.wait_strategies import (
@@ -82,7 +83,7 @@ def stand_in_files() -> dict[str, bytes]:
     return {f"{_LUA_FOLDER}/kong/plugins/{PLUGIN_NAME}/{name}": content for name, content in files.items()}
 
 
-class DockerKongTarget:
+class DockerKongTarget(OverHttpOnly):
     """One gateway in one container; ``version`` is the profile's (``kong-3.14``) until the gateway says its own."""
 
     name = "docker"
@@ -183,20 +184,6 @@ class DockerKongTarget:
     def log_lines(self) -> list[str]:
         """Return what the gateway has logged since the last ``apply``, secrets hidden."""
         return self._redact(self._log()[self._log_mark :]).splitlines()
-
-    def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
-        """Not to be had of a gateway in real time."""
-        raise NotImplementedError
-
-    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
-        """Not to be had of a gateway: advice is the generator's."""
-        raise NotImplementedError
-
-    def pipeline_events(
-        self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Not to be had of a gateway behind HTTP."""
-        raise NotImplementedError
 
     def _furnishing(self, emulated: bool) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return files and environment of the container but for its ports."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.targets.admin_api import AdminApi
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
+from harness.targets.over_http import OverHttpOnly
 from harness.targets.target import Capability, NotApplicableError, TargetUnavailableError
 
 #: Seconds between a configuration's being taken and every worker's routing by it, where nobody tells (Kong's
@@ -41,7 +42,7 @@ class UrlWish:
     standing: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class GatewayUrlTarget:
+class GatewayUrlTarget(OverHttpOnly):
     """One gateway that somebody runs. It is never stopped, and what it is configured with last stays."""
 
     name = "url"
@@ -118,20 +119,6 @@ class GatewayUrlTarget:
 
     def log_lines(self) -> list[str]:
         """Not to be had."""
-        raise NotImplementedError
-
-    def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
-        """Not to be had of a gateway in real time."""
-        raise NotImplementedError
-
-    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
-        """Not to be had of a gateway: advice is the generator's."""
-        raise NotImplementedError
-
-    def pipeline_events(
-        self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Not to be had of a gateway behind HTTP."""
         raise NotImplementedError
 
 
