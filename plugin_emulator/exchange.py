@@ -79,12 +79,27 @@ class AiUsage(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     request_id: str | None = None
 
 
+class AccessRequest(msgspec.Struct, frozen=True, gc=False):
+    """One request in the access phase: authenticated, and about to be passed on to its upstream.
+
+    ``request`` has the headers that the upstream will get of it, those of the Consumer among them. ``request_id`` is
+    the gateway's, as in X-Kong-Request-Id.
+    """
+
+    request: Request
+    route: Route | None = None
+    service: Service | None = None
+    consumer: Consumer | None = None
+    request_id: str | None = None
+
+
 class Exchange(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One finished request.
 
     ``upstream_status`` is the gateway's own variable: an integer, or its text form, which may be empty or a list
     after upstream retries (``"502, 200"``, SPEC EVT-13). ``application`` is the Dev Portal application with the
-    portal's ids beside its own (``portal_id``, ``api_id``, …).
+    portal's ids beside its own (``portal_id``, ``api_id``, …). ``request_id`` is the gateway's, as in
+    X-Kong-Request-Id; it is in no event.
     """
 
     request: Request
@@ -96,3 +111,4 @@ class Exchange(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     application: dict[str, Any] | None = None
     control_plane_id: str | None = None
     ai: AiUsage | None = None
+    request_id: str | None = None

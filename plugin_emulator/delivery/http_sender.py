@@ -1,18 +1,15 @@
-"""One POST to the ingest endpoint (SPEC DLV-1…5, RET-6, BAT-10)."""
+"""One POST to an ingest endpoint (SPEC DLV-1…5, RET-6, BAT-10)."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
-from ..metering_and_billing.config import MeteringConfig
 from .connection import IngestConnection, NotHttp
 
-ONE_EVENT = "application/cloudevents+json"
-MANY_EVENTS = "application/cloudevents-batch+json"
 USER_AGENT = "kong-metering-emulator"
 
 #: Characters of a URL that are sent as they are; everything printable in ASCII (DLV-7).
@@ -21,10 +18,11 @@ _AS_WRITTEN = "".join(chr(code) for code in range(0x21, 0x7F))
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """How one POST went: ``ok``, or ``problem`` in words that hold no secret."""
+    """How one POST went: ``ok``, or ``problem`` in words that hold no secret; ``status`` if there was an answer."""
 
     ok: bool
     problem: str = ""
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +58,48 @@ class Endpoint:
         return cls(host, port or (443 if tls else 80), tls, authority, path + query)
 
 
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """How batches are posted.
+
+    ``credential`` is a whole header line, without its end; it is a secret and in no ``repr``. A batch goes as an
+    array with ``content_type``; with ``content_type_of_one`` a batch of one goes as the bare object instead. A try
+    must be answered within ``timeout`` seconds (0: whenever), with a status of at least 200 and below
+    ``success_below``. Connections are kept for ``keepalive`` seconds without use.
+    """
+
+    url: str
+    credential: str = field(repr=False)
+    content_type: str
+    content_type_of_one: str | None = None
+    timeout: float = 10.0
+    keepalive: float = 60.0
+    verify: bool = True
+    success_below: int = 300
+
+
 class HttpSender:
-    """Sends batches for one plugin configuration over connections it keeps alive.
+    """Sends batches over connections it keeps alive.
 
     Make it inside a running event loop and ``close`` it in the end.
     """
 
-    def __init__(self, config: MeteringConfig) -> None:
-        self.endpoint = Endpoint.parse(config.ingest_endpoint)
-        self._bare = config.queue.max_batch_size == 1
-        self._timeout = config.timeout / 1000
-        self._keepalive = config.keepalive / 1000
-        self._verify = config.ssl_verify
+    def __init__(self, posting: Posting) -> None:
+        self.endpoint = Endpoint.parse(posting.url)
+        self._bare = posting.content_type_of_one is not None
+        self._timeout = posting.timeout
+        self._keepalive = posting.keepalive
+        self._verify = posting.verify
+        self._success_below = posting.success_below
         self._tls: ssl.SSLContext | None = None
-        self._sendable = config.api_token.isprintable()
+        self._sendable = posting.credential.isprintable()
         if self.endpoint is not None and self._sendable:
             head = (
                 f"POST {self.endpoint.target} HTTP/1.1\r\nHost: {self.endpoint.authority}\r\n"
-                f"User-Agent: {USER_AGENT}\r\nAuthorization: Bearer {config.api_token}\r\nContent-Type: "
+                f"User-Agent: {USER_AGENT}\r\n{posting.credential}\r\nContent-Type: "
             )
-            self._head_of_one = f"{head}{ONE_EVENT}\r\nContent-Length: ".encode()
-            self._head_of_many = f"{head}{MANY_EVENTS}\r\nContent-Length: ".encode()
+            self._head_of_one = f"{head}{posting.content_type_of_one}\r\nContent-Length: ".encode()
+            self._head_of_many = f"{head}{posting.content_type}\r\nContent-Length: ".encode()
         self._loop = asyncio.get_running_loop()
         self._idle: list[IngestConnection] = []
         self._pruning: asyncio.TimerHandle | None = None
@@ -91,7 +110,7 @@ class HttpSender:
     async def send(self, batch: Sequence[bytes]) -> Try:
         """POST one batch of serialised events; never raises for what the network or the endpoint does.
 
-        Only a 2xx answer within ``timeout`` is a success; redirects are not followed (RET-6).
+        Redirects are not followed (RET-6).
         """
         if self.endpoint is None:
             return Try(False, "is empty or no http(s) URL")
@@ -104,9 +123,9 @@ class HttpSender:
             async with asyncio.timeout(self._timeout or None):
                 connection = self._reusable() or await self._connect(self.endpoint)
                 status = await self._post(connection, batch)
-            if not 200 <= status < 300:
-                return Try(False, f"answered {status}")
-            return Try(True)
+            if not 200 <= status < self._success_below:
+                return Try(False, f"answered {status}", status)
+            return Try(True, status=status)
         except TimeoutError:
             _drop(connection)
             return Try(False, f"gave no answer within {self._timeout * 1000:g} ms")

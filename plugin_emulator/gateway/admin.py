@@ -7,14 +7,14 @@ import hashlib
 import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from time import perf_counter, time
 from typing import Any
 
 import orjson
-import yaml
 
+from plugin_emulator import log_line
 from plugin_emulator.documents import Document, InvalidDocument, parse_document
 from plugin_emulator.gateway.admin_errors import (
     AdminError,
@@ -25,19 +25,23 @@ from plugin_emulator.gateway.admin_errors import (
     unreadable_json,
 )
 from plugin_emulator.gateway.answers import JSON
-from plugin_emulator.gateway.call_arguments import body_fields, typed_fields
+from plugin_emulator.gateway.call_arguments import body_fields, query_fields, typed_fields
+from plugin_emulator.gateway.configuration_text import configuration_in, configuration_text
 from plugin_emulator.gateway.entities import GatewayState
 from plugin_emulator.gateway.entity_endpoints import EntityEndpoints, Place, place_of
 from plugin_emulator.gateway.entity_fields import sound_fields
 from plugin_emulator.gateway.entity_forms import EMULATED_PLUGINS, entity_schema
-from plugin_emulator.gateway.entity_rows import ENTITY_KINDS
 from plugin_emulator.gateway.entity_store import EntityStore
+from plugin_emulator.gateway.flattened_errors import flattened_configuration_errors
 from plugin_emulator.gateway.http_service import Answer, Call
 from plugin_emulator.gateway.kong_messages import configuration_in_kongs_words
+from plugin_emulator.gateway.node_status import Traffic, node_status
 from plugin_emulator.gateway.plugin_schemas import plugin_schema
 from plugin_emulator.gateway.store_state import StateBuilder
 
 _NO_CONFIGURATION = "0" * 32
+_CROSS_ORIGIN = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Credentials", "true"))
+_TRUE = frozenset({"1", "true", "on", "yes"})
 #: Kinds a tool asks for when it looks at everything: there are none, and none can be made.
 _EMPTY = frozenset({"upstreams", "certificates", "ca_certificates", "snis", "vaults", "keys", "key-sets"})
 
@@ -47,15 +51,14 @@ class AdminActions:
     """What the Admin API can ask of its gateway.
 
     ``load`` reads a declarative configuration and raises InvalidDocument; ``apply`` puts a state into effect and
-    raises InvalidDocument when it cannot be served; ``requests`` and ``connections`` count; ``log`` is given lines
-    for an operator.
+    raises InvalidDocument when it cannot be served; ``traffic`` counts the proxy's requests and all connections;
+    ``log`` is given lines for an operator.
     """
 
     load: Callable[[Document], GatewayState]
     apply: Callable[[GatewayState], Awaitable[None]]
     statistics: Callable[[], dict[str, Any]]
-    requests: Callable[[], int]
-    connections: Callable[[], int]
+    traffic: Callable[[], Traffic]
     log: Callable[[str], None]
 
 
@@ -66,7 +69,8 @@ class AdminApi:
     """Handles Admin API calls of a gateway of version ``gateway``, such as ``3.16``, that begins with ``state``.
 
     Without a ``database`` entities are only read, as in a DB-less Kong; ``POST /config`` is there either way.
-    ``environ`` resolves the vault references of what is written.
+    ``environ`` resolves the vault references of what is written. ``echo_upstream`` is told at ``/``: whether Services
+    lead to the gateway's own upstream. ``log_level`` is told at ``/debug/node/log-level``.
     """
 
     def __init__(
@@ -77,10 +81,17 @@ class AdminApi:
         gateway: str,
         environ: Mapping[str, str],
         database: bool,
+        echo_upstream: bool = False,
+        log_level: str = log_line.DEFAULT_LOG_LEVEL,
     ) -> None:
         self._actions = actions
+        self._level = log_level
         self._gateway = gateway
         self._database = database
+        self._calls = 0
+        self._configuration_told: dict[str, Any] = {"database": "postgres" if database else "off"}
+        if echo_upstream:
+            self._configuration_told["echo_upstream"] = True
         self._version = f"{gateway}.0"
         self._node_id = str(uuid.uuid4())
         self._hash = _NO_CONFIGURATION
@@ -96,6 +107,7 @@ class AdminApi:
     async def handle(self, call: Call) -> Answer:
         """Answer one call."""
         began = perf_counter()
+        self._calls += 1
         try:
             answer = await self._dispatch(call)
         except AdminError as error:
@@ -103,10 +115,15 @@ class AdminApi:
         except RecursionError:
             answer = _answer(400, {"message": "the body is nested too deeply"})
         except Exception as error:  # a defect of ours: the gateway goes on
-            self._actions.log(f"Admin API: {call.line.method}: {type(error).__name__}")
+            self._actions.log(log_line.error(f"Admin API: {call.line.method}: {type(error).__name__}"))
             answer = _answer(500, {"message": "An unexpected error occurred"})
         latency = round((perf_counter() - began) * 1000)
-        return Answer(answer.status, answer.body, answer.content_type, (*self._headers(latency), *answer.headers))
+        return replace(
+            answer,
+            leading=(("Date", formatdate(usegmt=True)),),
+            headers=(*_CROSS_ORIGIN, *answer.headers),
+            trailing=(("X-Kong-Admin-Latency", str(latency)), ("Server", f"kong/{self._version}")),
+        )
 
     async def _dispatch(self, call: Call) -> Answer:
         path = call.line.path.rstrip("/") or "/"
@@ -144,7 +161,7 @@ class AdminApi:
                     raise schema_violation(error.problems) from None
                 self._store = store
                 for warning in state.warnings:
-                    self._actions.log(f"warning: {warning}")
+                    self._actions.log(str(warning))
         return Answer(status) if document is None else _answer(status, document)
 
     def _nothing(self, call: Call) -> Answer:
@@ -179,7 +196,7 @@ class AdminApi:
                 "tagline": "Welcome to kong",
                 "hostname": socket.gethostname(),
                 "node_id": self._node_id,
-                "configuration": {"database": "postgres" if self._database else "off"},
+                "configuration": self._configuration_told,
                 "plugins": {
                     "available_on_server": dict.fromkeys(EMULATED_PLUGINS, True),
                     "enabled_in_cluster": enabled,
@@ -188,12 +205,12 @@ class AdminApi:
         )
 
     def _status(self, call: Call) -> Answer:
-        server = {
-            "total_requests": self._actions.requests(),
-            "connections_active": self._actions.connections(),
-        }
-        status = {"server": server, "database": {"reachable": True}, "configuration_hash": self._hash}
-        return _answer(200, status)
+        traffic = self._actions.traffic()
+        traffic = replace(traffic, requests=traffic.requests + self._calls)
+        return _answer(200, node_status(traffic, self._hash, database=self._database))
+
+    def _log_level(self, call: Call) -> Answer:
+        return _answer(200, {"message": f"log level: {self._level}"})
 
     def _metering(self, call: Call) -> Answer:
         return _answer(200, self._actions.statistics())
@@ -202,9 +219,10 @@ class AdminApi:
 
     async def _configure(self, call: Call) -> Answer:
         try:
-            text = _configuration_text(call)
+            text = configuration_in(call)
         except ValueError:
             raise unreadable_json() from None
+        flatten = query_fields(call).get("flatten_errors", "").lower() in _TRUE
         data: Any = None
         async with self._changing:
             try:
@@ -214,31 +232,15 @@ class AdminApi:
                 await self._actions.apply(state)
             except InvalidDocument as error:
                 problems = configuration_in_kongs_words(data, error.problems, self._gateway)
-                raise AdminError(400, invalid_configuration(problems)) from None
+                body = flattened_configuration_errors(data, problems) if flatten else invalid_configuration(problems)
+                raise AdminError(400, body) from None
             self.follow(state)
+            self._actions.log(log_line.info(f"configuration replaced: {len(state.routes)} routes"))
             self._hash = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
         return _answer(201, {kind: rows for kind, rows in self._store.rows.items() if rows})
 
     def _configuration(self, call: Call) -> Answer:
-        document: dict[str, Any] = {"_format_version": "3.0", "_transform": False}
-        for kind, rows in self._store.rows.items():
-            foreign = ENTITY_KINDS[kind].foreign
-            if rows:
-                document[kind] = [
-                    {name: value["id"] if name in foreign and value else value for name, value in row.items()}
-                    for row in rows.values()
-                ]
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        return _answer(200, {"config": text})
-
-    def _headers(self, latency: int) -> tuple[tuple[str, str], ...]:
-        return (
-            ("Date", formatdate(usegmt=True)),
-            ("Access-Control-Allow-Origin", "*"),
-            ("Access-Control-Allow-Credentials", "true"),
-            ("X-Kong-Admin-Latency", str(latency)),
-            ("Server", f"kong/{self._version}"),
-        )
+        return _answer(200, {"config": configuration_text(self._store)})
 
 
 #: Paths that are no entities, with their methods; HEAD goes where GET goes.
@@ -246,6 +248,7 @@ _ROUTES: dict[str, dict[str, _Handler]] = {
     "/": {"GET": AdminApi._information},
     "/status": {"GET": AdminApi._status},
     "/config": {"GET": AdminApi._configuration, "POST": AdminApi._configure},
+    "/debug/node/log-level": {"GET": AdminApi._log_level},
     "/metering": {"GET": AdminApi._metering},
     "/plugins/enabled": {"GET": AdminApi._enabled_plugins},
     "/schemas/plugins/validate": {"POST": AdminApi._validate_plugin},
@@ -253,7 +256,8 @@ _ROUTES: dict[str, dict[str, _Handler]] = {
 
 
 def _answer(status: int, document: Mapping[str, Any]) -> Answer:
-    return Answer(status, orjson.dumps(document), JSON)
+    # Kong's JSON has slashes escaped; those are in strings alone.
+    return Answer(status, orjson.dumps(document).replace(b"/", b"\\/"), JSON)
 
 
 def _options(call: Call, methods: Any) -> Answer:
@@ -267,17 +271,3 @@ def _options(call: Call, methods: Any) -> Answer:
         ("Access-Control-Allow-Headers", "Content-Type"),
     )
     return Answer(204, headers=headers)
-
-
-def _configuration_text(call: Call) -> str:
-    """Return the configuration in a call's body. Raises ValueError for a JSON body that is none."""
-    content_type = call.headers.fields.first.get("content-type", "").lower()
-    text = call.body.decode("utf-8")
-    if not content_type.startswith("application/json"):
-        return text
-    document = orjson.loads(call.body)
-    if document == []:  # for Kong the same as {}
-        return "{}"
-    if isinstance(document, dict) and isinstance(document.get("config"), str):
-        return str(document["config"])
-    return text

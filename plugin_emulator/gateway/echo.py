@@ -1,6 +1,7 @@
 """The echo upstream: answers any request with what it was, as httpbin's ``/anything`` does.
 
-A path that ends in ``/status/<code>`` gives that status, one that ends in ``/delay/<seconds>`` answers late.
+A path that ends in ``/status/<code>`` gives that status, one that ends in ``/delay/<seconds>`` answers late; one that
+ends in ``/chat/completions`` answers as a language model's endpoint does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from plugin_emulator.gateway.echo_chat import PATH_END, chat_answer
 from plugin_emulator.gateway.http_service import Answer, Call
 
 _SPECIAL = re.compile(r"/(?:status/([2-5][0-9]{2})|delay/([0-9]{1,2}(?:\.[0-9]{1,6})?))/?$")
@@ -20,6 +22,8 @@ _SPECIAL = re.compile(r"/(?:status/([2-5][0-9]{2})|delay/([0-9]{1,2}(?:\.[0-9]{1
 def echo(call: Call) -> Answer | Awaitable[Answer]:
     """Answer one request."""
     line = call.line
+    if line.path.endswith(PATH_END) and line.method == "POST":
+        return Answer(*chat_answer(call.body))
     query = "" if line.query is None else f"?{line.query}"
     arguments = {
         name: values[0] if len(values) == 1 else values

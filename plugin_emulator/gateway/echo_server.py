@@ -18,7 +18,8 @@ DEFAULT_PORT = 8080
 async def serve_echo(host: str, port: int) -> asyncio.Server:
     """Begin to answer on ``host`` and ``port`` (0: a free one). Raises OSError."""
     kept: dict[bytes, tuple[RequestLine, RequestHeaders]] = {}
-    return await asyncio.get_running_loop().create_server(lambda: ServiceConnection(echo, kept), host, port)
+    open_now: set[ServiceConnection] = set()
+    return await asyncio.get_running_loop().create_server(lambda: ServiceConnection(echo, kept, open_now), host, port)
 
 
 async def _run(host: str, port: int) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 from plugin_emulator.conditions import Condition
 from plugin_emulator.documents import Problem
-from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
-from plugin_emulator.metering_and_billing.config import MeteringConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +83,13 @@ class KeyAuthCredential:
 class PluginInstance:
     """A plugin with its configuration and its scope; a scope of None, None, None is global (SPEC CFG-9).
 
-    ``condition`` decides for each request whether it runs; None runs always (SPEC CND).
+    ``config`` is the typed form that the plugin of this ``name`` has for it. ``condition`` decides for each request
+    whether it runs; None runs always (SPEC CND).
     """
 
     id: str
     name: str
-    config: MeteringConfig | KeyAuthConfig
+    config: Any
     enabled: bool = True
     instance_name: str | None = None
     protocols: tuple[str, ...] = ("grpc", "grpcs", "http", "https")

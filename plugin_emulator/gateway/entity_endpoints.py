@@ -108,7 +108,7 @@ class EntityEndpoints:
             rows = list(store.rows[place.kind].values())
         if place.kind == "consumers" and "custom_id" in query:
             rows = [row for row in rows if row["custom_id"] == query["custom_id"]]
-        return page(rows, place.path, query, database=self.database)
+        return page(rows, place.kind, place.path, query, database=self.database)
 
     def write(self, store: EntityStore, place: Place, call: Call) -> Outcome:
         """Return what a POST, PUT, PATCH or DELETE leads to."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from plugin_emulator.documents import Problem
 from plugin_emulator.gateway.admin_errors import schema_violation, unresolved_reference
-from plugin_emulator.gateway.entity_forms import EMULATED_PLUGINS, KEY_AUTH, NESTED, check_form
+from plugin_emulator.gateway.entity_forms import EMULATED_PLUGINS, NESTED, check_form
 from plugin_emulator.gateway.entity_rows import ENTITY_KINDS
 from plugin_emulator.gateway.entity_store import EntityStore, is_uuid
+from plugin_emulator.gateway.gateway_plugins import GATEWAY_PLUGINS
 from plugin_emulator.gateway.kong_messages import in_kongs_words
 
 
@@ -31,7 +32,7 @@ def sound_fields(kind: str, fields: Mapping[str, Any], gateway: str, store: Enti
         problems += _check_reference(name, reference, ENTITY_KINDS[meta.foreign[name]].key)
     if kind == "keyauth_credentials" and "consumer" not in references:
         problems.append(Problem("required field missing", ("consumer",)))
-    if own.get("name") == KEY_AUTH and kind == "plugins" and "consumer" in references:
+    if kind == "plugins" and "consumer" in references and str(own.get("name")) in GATEWAY_PLUGINS:
         problems.append(Problem("value must be null", ("consumer",)))
     if problems:
         raise schema_violation(problems)

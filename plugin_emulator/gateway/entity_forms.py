@@ -12,17 +12,14 @@ from urllib.parse import urlsplit
 
 from plugin_emulator.documents import Pointer, Problem, did_you_mean
 from plugin_emulator.gateway.entities import Route, Service
-from plugin_emulator.gateway.key_auth_config import SCHEMA as KEY_AUTH_SCHEMA
-from plugin_emulator.gateway.key_auth_config import validate_key_auth
-from plugin_emulator.metering_and_billing.config import PLUGIN_NAME as METERING
-from plugin_emulator.metering_and_billing.config import config_schema, is_http_url
-from plugin_emulator.metering_and_billing.plugin_entity import validate_plugin
+from plugin_emulator.gateway.gateway_plugins import GATEWAY_PLUGINS
+from plugin_emulator.http_url import is_http_url
+from plugin_emulator.metering_plugins import BY_NAME as METERING
 from plugin_emulator.plugin_entity import ENTITY_SCHEMA as PLUGIN_SCHEMA
 from plugin_emulator.plugin_entity import check_entity
 from plugin_emulator.schema_check import Schema, kind, without_nulls
 
-KEY_AUTH = "key-auth"
-EMULATED_PLUGINS = (KEY_AUTH, METERING)
+EMULATED_PLUGINS = (*GATEWAY_PLUGINS, *METERING)
 #: Entity kinds with the word for one of them, parents before children.
 KINDS = {
     "services": "service",
@@ -109,7 +106,8 @@ def plugin_config_schema(plugin: str, gateway: str) -> dict[str, Any]:
     """Return the JSON Schema of the ``config`` of an emulated plugin in a gateway version. Raises ValueError."""
     if plugin not in EMULATED_PLUGINS:
         raise ValueError(f"plugin {plugin!r} is not emulated")
-    return KEY_AUTH_SCHEMA.definition if plugin == KEY_AUTH else config_schema(gateway).definition
+    own = GATEWAY_PLUGINS.get(plugin)
+    return (own.schema if own is not None else METERING[plugin].config_schema(gateway)).definition
 
 
 def url_fields(url: str) -> dict[str, Any]:
@@ -205,18 +203,21 @@ def _check_consumer(fields: dict[str, Any]) -> list[Problem]:
 
 def _check_plugin(data: Any, gateway: str) -> list[Problem]:
     name = data.get("name") if isinstance(data, dict) else None
-    if name == METERING:
-        problems = validate_plugin(data, gateway)
+    if isinstance(name, str) and name in METERING:
+        problems = METERING[name].validate(data, gateway)
     else:
         problems = check_entity(data, gateway)
         if isinstance(name, str) and name and name not in EMULATED_PLUGINS:
             problems.append(_unknown_plugin(name))
     if not isinstance(data, dict):
         return problems
-    if name == KEY_AUTH and isinstance(data.get("config"), dict):
-        problems += [
-            replace(problem, pointer=("config", *problem.pointer)) for problem in validate_key_auth(data["config"])
-        ]
+    own = GATEWAY_PLUGINS.get(str(name))
+    if own is not None and isinstance(data.get("config", {}), dict):
+        found = own.schema.check(data.get("config", {}))
+        problems += [replace(problem, pointer=("config", *problem.pointer)) for problem in found]
+    if own is not None and not own.conditional and data.get("condition") is not None:
+        message = f"a condition on {name} is not emulated"
+        problems.append(Problem(message, ("condition",), "remove it"))
     wrong = {problem.pointer for problem in problems}
     if data.get("ordering") and ("ordering",) not in wrong:
         hint = "remove it: plugins run in the order of their priorities"

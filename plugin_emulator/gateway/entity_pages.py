@@ -13,14 +13,16 @@ from plugin_emulator.gateway.admin_errors import invalid_offset, invalid_size, i
 from plugin_emulator.gateway.entity_rows import Row
 from plugin_emulator.gateway.entity_store import is_uuid
 
+#: The workspace that everything is in, for a gateway that has no others.
+_WORKSPACE = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
 _SIZE = 100
 _LARGEST = 1000
 _ALL = re.compile(r"[^,/]+(,[^,/]+)*,?")
 _ANY = re.compile(r"[^,/]+(/[^,/]+)*/?")
 
 
-def page(rows: Iterable[Row], path: str, query: Mapping[str, str], *, database: bool) -> dict[str, Any]:
-    """Return the page of ``rows`` that ``query`` asks for; ``path`` is the list's, for ``next``.
+def page(rows: Iterable[Row], kind: str, path: str, query: Mapping[str, str], *, database: bool) -> dict[str, Any]:
+    """Return the page of ``rows``, of this ``kind``, that ``query`` asks for; ``path`` is the list's, for ``next``.
 
     Rows come in the order of their ids, as from a database. A gateway without one does not look ahead: a full page
     has a ``next`` even when it was the last. Raises AdminError.
@@ -31,7 +33,7 @@ def page(rows: Iterable[Row], path: str, query: Mapping[str, str], *, database: 
     data = wanted[:size]
     if len(wanted) <= size and (database or len(data) < size):
         return {"data": data, "next": None}
-    offset = base64.urlsafe_b64encode(data[-1]["id"].encode()).decode().rstrip("=")
+    offset = _offset(kind, data[-1]["id"], database)
     following = f"{path}?offset={offset}"
     for name in ("tags", "size"):
         if name in query:
@@ -51,6 +53,12 @@ def _size(text: str | None) -> int:
     return int(size)
 
 
+def _offset(kind: str, last_id: str, database: bool) -> str:
+    """Return the offset of the page after ``last_id``; without a database it is a key of Kong's own store."""
+    key = last_id if database else f"{kind}|{_WORKSPACE}|*|{last_id}\0"
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
 def _after(offset: str | None) -> str:
     """Return the id after which a page begins; a text before all ids for the first page."""
     if offset is None:
@@ -59,9 +67,10 @@ def _after(offset: str | None) -> str:
         decoded = base64.b64decode(offset + "=" * (-len(offset) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise invalid_offset(offset) from None
-    if not is_uuid(decoded):
+    last_id = decoded.rpartition("|")[2].removesuffix("\0")
+    if not is_uuid(last_id):
         raise invalid_offset(offset)
-    return decoded
+    return last_id
 
 
 def _tagged(rows: Iterable[Row], tags: str | None) -> Iterable[Row]:

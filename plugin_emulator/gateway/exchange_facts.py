@@ -7,7 +7,7 @@ from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.forwarding import text_of
 from plugin_emulator.gateway.plugin_conditions import FAILED, KEPT_OUT
 from plugin_emulator.gateway.uri import normalize
-from plugin_emulator.metering_and_billing.pipeline import Drop
+from plugin_emulator.metering_plugin import Drop
 
 
 def exchange_facts(exchange: Exchange) -> Facts:

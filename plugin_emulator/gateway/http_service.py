@@ -32,23 +32,33 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response. ``headers`` are written after the ones that describe the body."""
+    """A response.
+
+    ``leading`` headers are written first, then those on the body and the connection, ``headers``, the body's length,
+    and ``trailing``: clients that compare one server with another see the order too.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    leading: tuple[tuple[str, str], ...] = ()
+    trailing: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Call], Answer | Awaitable[Answer]]
 
 
 class ServiceConnection(asyncio.Protocol):
-    """One client connection, kept alive; requests are answered in order. ``handler`` must not raise."""
+    """One client connection, kept alive; requests are answered in order. ``handler`` must not raise.
+
+    It is in ``connections`` for as long as it is open.
+    """
 
     __slots__ = (
         "_body",
         "_client_ip",
+        "_connections",
         "_handler",
         "_head",
         "_kept",
@@ -59,9 +69,15 @@ class ServiceConnection(asyncio.Protocol):
         "_transport",
     )
 
-    def __init__(self, handler: Handler, kept: dict[bytes, tuple[RequestLine, RequestHeaders]]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        kept: dict[bytes, tuple[RequestLine, RequestHeaders]],
+        connections: set[ServiceConnection],
+    ) -> None:
         self._handler = handler
         self._kept = kept
+        self._connections = connections
         self._transport: asyncio.Transport | None = None
         self._client_ip = ""
         self._pending = b""
@@ -73,11 +89,13 @@ class ServiceConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._connections.add(self)
         peer = transport.get_extra_info("peername")
         self._client_ip = peer[0] if isinstance(peer, tuple) else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._connections.discard(self)
         if self._task is not None:
             self._task.cancel()
 
@@ -159,13 +177,20 @@ class ServiceConnection(asyncio.Protocol):
         status = answer.status
         reason = REASONS.get(status) or (HTTPStatus(status).phrase if status in _KNOWN else "Status")
         bare = status in (204, 304)
-        described = "" if bare else f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
-        extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
+        content_type = "" if bare else f"Content-Type: {answer.content_type}\r\n"
         option = "keep-alive" if keep_alive else "close"
-        out = f"HTTP/1.1 {status} {reason}\r\n{described}Connection: {option}\r\n{extra}\r\n".encode("latin-1")
+        length = "" if bare else f"Content-Length: {len(answer.body)}\r\n"
+        out = (
+            f"HTTP/1.1 {status} {reason}\r\n{_lines(answer.leading)}{content_type}Connection: {option}\r\n"
+            f"{_lines(answer.headers)}{length}{_lines(answer.trailing)}\r\n"
+        ).encode("latin-1")
         self._transport.write(out if bare or (head and head[0].method == "HEAD") else out + answer.body)
         if not keep_alive:
             self._transport.close()
+
+
+def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers) if headers else ""
 
 
 _KNOWN = frozenset(status.value for status in HTTPStatus)

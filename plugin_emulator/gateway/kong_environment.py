@@ -7,33 +7,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugin_emulator.documents import InvalidDocument, Problem, did_you_mean
-from plugin_emulator.metering_and_billing.config import GATEWAY_VERSIONS, NEWEST_GATEWAY
+from plugin_emulator.gateway_versions import GATEWAY_VERSIONS, NEWEST_GATEWAY
+from plugin_emulator.log_line import DEFAULT_LOG_LEVEL, LOG_LEVELS
 
 #: Kong's own defaults (kong.conf.default).
 DEFAULT_PROXY_LISTEN = "0.0.0.0:8000"
 DEFAULT_ADMIN_LISTEN = "127.0.0.1:8001"
-LOG_LEVELS = ("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg")
+
+FILE_VARIABLE = "KONG_DECLARATIVE_CONFIG"
+STRING_VARIABLE = "KONG_DECLARATIVE_CONFIG_STRING"
 
 #: Variables of our own, named so that Kong would take no notice of them.
 VERSION_VARIABLE = "KONG_METERING_GATEWAY"
 ECHO_VARIABLE = "KONG_METERING_ECHO_UPSTREAM"
+SUBJECT_FORM_VARIABLE = "KONG_METERING_SUBJECT_FORM"
+SUBJECT_FORMS = ("username", "prefixed-id")
 
 _UNDERSTOOD = frozenset(
     {
         "KONG_DATABASE",
-        "KONG_DECLARATIVE_CONFIG",
-        "KONG_DECLARATIVE_CONFIG_STRING",
+        FILE_VARIABLE,
+        STRING_VARIABLE,
         "KONG_PROXY_LISTEN",
         "KONG_ADMIN_LISTEN",
         "KONG_LOG_LEVEL",
         VERSION_VARIABLE,
         ECHO_VARIABLE,
+        SUBJECT_FORM_VARIABLE,
     }
-)
-#: What belongs to how Kong is run and changes nothing of what its clients see.
-_WITHOUT_BEARING = re.compile(
-    r"KONG_(NGINX_.*|PREFIX|PLUGINS|LUA_.*|LICENSE_.*|PROXY_ACCESS_LOG|PROXY_ERROR_LOG|ADMIN_ACCESS_LOG"
-    r"|ADMIN_ERROR_LOG|ANONYMOUS_REPORTS|ADMIN_GUI_.*|VITALS|PORT_MAPS)"
 )
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})(?P<flags>(?:\s+\S+)*)")
 _ON, _OFF = ("on", "true", "1"), ("off", "false", "0", "")
@@ -53,7 +54,7 @@ class KongEnvironment:
 
     ``config_file`` is the declarative configuration's path, ``config_text`` its text; with neither the gateway starts
     empty, as Kong does. ``admin`` None: no Admin API. ``notes`` are lines for an operator; they name variables, never
-    their values. The log level is only checked: there is little to log.
+    their values. ``subject_form`` is how events name Consumers, ``log_level`` the least serious level of log lines.
     """
 
     proxy: Listener
@@ -62,6 +63,8 @@ class KongEnvironment:
     config_text: str | None
     version: str
     echo_upstream: bool
+    subject_form: str = SUBJECT_FORMS[0]
+    log_level: str = DEFAULT_LOG_LEVEL
     notes: tuple[str, ...] = ()
 
 
@@ -75,23 +78,26 @@ def read_environment(environ: Mapping[str, str]) -> KongEnvironment:
     admin = _listener(environ, "KONG_ADMIN_LISTEN", DEFAULT_ADMIN_LISTEN, problems, notes)
     if proxy is None and not problems:
         problems.append(Problem("KONG_PROXY_LISTEN: a gateway without a proxy has nothing to do"))
-    _choice(environ, "KONG_LOG_LEVEL", LOG_LEVELS, "notice", problems)
+    log_level = _choice(environ, "KONG_LOG_LEVEL", LOG_LEVELS, DEFAULT_LOG_LEVEL, problems)
     version = _choice(environ, VERSION_VARIABLE, GATEWAY_VERSIONS, NEWEST_GATEWAY, problems)
     echo = _choice(environ, ECHO_VARIABLE, (*_ON, *_OFF), "off", problems) in _ON
-    config_file = environ.get("KONG_DECLARATIVE_CONFIG") or None
-    config_text = environ.get("KONG_DECLARATIVE_CONFIG_STRING") or None
+    subject_form = _choice(environ, SUBJECT_FORM_VARIABLE, SUBJECT_FORMS, SUBJECT_FORMS[0], problems)
+    config_file = environ.get(FILE_VARIABLE) or None
+    config_text = environ.get(STRING_VARIABLE) or None
     if config_file and config_text:
-        notes.append("KONG_DECLARATIVE_CONFIG_STRING has no effect: KONG_DECLARATIVE_CONFIG goes first")
+        notes.append(f"{STRING_VARIABLE} has no effect: {FILE_VARIABLE} goes first")
         config_text = None
     notes += [
         f"{name} has no effect in the emulated gateway"
         for name in sorted(environ)
-        if name.startswith("KONG_") and name not in _UNDERSTOOD and not _WITHOUT_BEARING.fullmatch(name)
+        if name.startswith("KONG_") and name not in _UNDERSTOOD
     ]
     if problems:
         raise InvalidDocument(problems)
     assert proxy is not None
-    return KongEnvironment(proxy, admin, config_file, config_text, version, echo, tuple(notes))
+    return KongEnvironment(
+        proxy, admin, config_file, config_text, version, echo, subject_form, log_level, tuple(notes)
+    )
 
 
 def _listener(

@@ -69,7 +69,7 @@ def configuration_in_kongs_words(data: Any, problems: Sequence[Problem], gateway
         if isinstance(problem, WordedProblem):
             told.append(problem.worded())
             continue
-        kind, entity, under = _entity_at(data, problem.pointer)
+        kind, entity, under = entity_at(data, problem.pointer)
         if kind is None:
             name = problem.pointer[0] if len(problem.pointer) == 1 and isinstance(data, dict) else None
             unknown = name is not None and name not in KINDS and name not in OTHER_KINDS
@@ -81,8 +81,8 @@ def configuration_in_kongs_words(data: Any, problems: Sequence[Problem], gateway
     return told
 
 
-def _entity_at(data: Any, pointer: Pointer) -> tuple[str | None, Any, Pointer]:
-    """Return kind, data and place of the innermost entity that ``pointer`` leads into; kind None when to none."""
+def entity_at(data: Any, pointer: Pointer) -> tuple[str | None, Any, Pointer]:
+    """Return kind, data and place of the innermost entity ``pointer`` leads to or into; kind None when to none."""
     kind, found, under = None, None, 0
     value = data
     for position in range(0, len(pointer) - 1, 2):

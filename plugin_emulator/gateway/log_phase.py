@@ -1,18 +1,19 @@
-"""The log phase: after the answer is written, each finished request is handed to the metering plugin."""
+"""The log phase: after the answer is written, each finished request is handed to the metering plugins."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from plugin_emulator.exchange import Consumer, Exchange, Request, Response
+from plugin_emulator.exchange import AiUsage, Consumer, Exchange, Request, Response
 from plugin_emulator.gateway.forwarding import text_of
 from plugin_emulator.gateway.snapshot import Plan
 
-#: One finished request: instance id, plan, request headers, query, client address, start, request size, status, end,
-#: response size, upstream status, Consumer. Times in seconds since the epoch, sizes in bytes.
+#: One finished request: ids of metering instances, plan, request headers, query, client address, start, request size,
+#: status, end, response size, upstream status, Consumer, AI usage, request id. Times in seconds since the epoch,
+#: sizes in bytes.
 Finished = tuple[
-    str,
+    tuple[str, ...],
     Plan,
     list[tuple[str, str]],
     str | None,
@@ -24,6 +25,8 @@ Finished = tuple[
     int,
     int | str | None,
     Consumer | None,
+    AiUsage | None,
+    str,
 ]
 
 
@@ -38,13 +41,11 @@ class LogPhase:
     So logging delays no answer (SPEC DLV-5), and costs far less than one by one among the network's work.
     """
 
-    __slots__ = ("_finished", "_log", "_loop", "_timer", "keep_out")
+    __slots__ = ("_finished", "_log", "_loop", "_timer")
 
-    def __init__(self, log: Callable[[str, Exchange], None], keep_out: Callable[[str, str, str], None]) -> None:
+    def __init__(self, log: Callable[[str, Exchange], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = log
-        #: told of a request that an instance's condition keeps out: instance id, rule, reason
-        self.keep_out = keep_out
         self._finished: list[Finished] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,17 +65,18 @@ class LogPhase:
             self._timer.cancel()
             self._timer = None
         log = self._log
-        for instance, plan, headers, query, ip, start, size, status, end, sent, upstream_status, consumer in finished:
+        for to, plan, headers, query, ip, start, size, status, end, sent, upstream, consumer, ai, id_ in finished:
             chain = plan.chain
             path, query = text_of(plan.path), text_of(query) if query else ""
-            log(
-                instance,
-                Exchange(
-                    Request(plan.method, path, headers, start, query, plan.host or None, ip or None, size),
-                    Response(status, end, sent),
-                    upstream_status,
-                    chain.exchange_route,
-                    chain.exchange_service,
-                    consumer,
-                ),
+            exchange = Exchange(
+                Request(plan.method, path, headers, start, query, plan.host or None, ip or None, size),
+                Response(status, end, sent),
+                upstream,
+                chain.exchange_route,
+                chain.exchange_service,
+                consumer,
+                ai=ai,
+                request_id=id_,
             )
+            for instance in to:
+                log(instance, exchange)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from plugin_emulator.conditions import Condition, ConditionFailed, EntityFacts, Facts, PluginFacts
 from plugin_emulator.gateway.entities import PluginInstance, Route, Service
-from plugin_emulator.gateway.entity_forms import KEY_AUTH
-from plugin_emulator.metering_and_billing.config import PLUGIN_NAME as METERING
+from plugin_emulator.gateway.gateway_plugins import KEY_AUTH
+from plugin_emulator.metering_plugins import BY_NAME as METERING
 
 #: Kong's priorities of the plugins: the higher one runs first.
-PRIORITIES = {KEY_AUTH: 1250, METERING: 16}
+PRIORITIES = {KEY_AUTH: 1250, **{name: plugin.priority for name, plugin in METERING.items()}}
 KEPT_OUT = ("FLT-6", "the condition is false")
 FAILED = ("CND-3", "the condition could not be evaluated")
 
@@ -25,12 +25,12 @@ class RouteConditions:
     """The conditions that matter for the requests of one Route, or for those without a Route.
 
     ``key_auth`` is the key-auth instance when it has a condition; ``metering`` maps ids of metering instances to
-    their conditions. ``plugins`` says how the configured plugins stand to the Route before key-auth has run,
-    ``plugins_authenticated`` after it.
+    their names and conditions. ``plugins`` says how the configured plugins stand to the Route before key-auth has
+    run, ``plugins_authenticated`` after it.
     """
 
     key_auth: PluginInstance | None
-    metering: Mapping[str, Condition]
+    metering: Mapping[str, tuple[str, Condition]]
     route: EntityFacts | None
     service: EntityFacts | None
     plugins: Mapping[str, PluginFacts]
@@ -48,8 +48,8 @@ class RouteConditions:
 
         ``metering`` has ids of the enabled ``instances``.
         """
-        conditions = {id_: instances[id_].condition for id_ in metering}
-        found = {id_: condition for id_, condition in conditions.items() if condition is not None}
+        candidates = ((id_, instances[id_]) for id_ in metering)
+        found = {id_: (each.name, each.condition) for id_, each in candidates if each.condition is not None}
         if key_auth is not None and key_auth.condition is None:
             key_auth = None
         if not found and key_auth is None:
@@ -68,7 +68,7 @@ class Admission:
     whose condition fails.
     """
 
-    __slots__ = ("_asked", "_facts", "_kept_out", "_report", "_route", "key_auth_ran", "skips_key_auth")
+    __slots__ = ("_facts", "_kept_out", "_report", "_route", "key_auth_ran", "skips_key_auth")
 
     def __init__(
         self,
@@ -79,11 +79,16 @@ class Admission:
         self._route = route
         self._facts = facts
         self._report = report
-        self._asked = False
-        self._kept_out: tuple[str, str] | None = None
+        #: by id of a metering instance that was asked: why it does nothing
+        self._kept_out: dict[str, tuple[str, str] | None] = {}
         self.skips_key_auth = False
         #: set by whoever runs key-auth
         self.key_auth_ran = False
+
+    @property
+    def answers(self) -> Mapping[str, tuple[str, str] | None]:
+        """By id of each metering instance that was asked: rule and reason why it does nothing; None when it runs."""
+        return self._kept_out
 
     def ask_key_auth(self) -> bool:
         """Find out whether key-auth runs; return False when its condition fails."""
@@ -94,22 +99,20 @@ class Admission:
             return reason is not FAILED
         return True
 
-    def ask_metering(self, instance: str | None) -> bool:
+    def ask_metering(self, instance: str) -> bool:
         """Find out whether this metering instance (its id) runs; return False when its condition fails."""
         return self.kept_out(instance) is not FAILED
 
-    def kept_out(self, instance: str | None) -> tuple[str, str] | None:
+    def kept_out(self, instance: str) -> tuple[str, str] | None:
         """Return rule and reason why this metering instance does nothing; None when it runs.
 
         A request that was answered before the metering plugin's turn, such as a rejected one, is judged when it is
         logged: with the facts of that moment.
         """
-        if not self._asked:
-            self._asked = True
-            condition = self._route.metering.get(instance) if instance is not None else None
-            if condition is not None and instance is not None:
-                self._kept_out = self._ask(condition, METERING, instance)
-        return self._kept_out
+        if instance not in self._kept_out:
+            name, condition = self._route.metering.get(instance, ("", None))
+            self._kept_out[instance] = None if condition is None else self._ask(condition, name, instance)
+        return self._kept_out[instance]
 
     def _ask(self, condition: Condition, name: str, instance: str) -> tuple[str, str] | None:
         route = self._route

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plugin_emulator.gateway.entity_forms import KEY_AUTH, plugin_config_schema
+from plugin_emulator.gateway.entity_forms import plugin_config_schema
+from plugin_emulator.gateway.gateway_plugins import AI_PROXY, KEY_AUTH
 from plugin_emulator.plugin_entity import DEFAULT_PROTOCOLS
 
 
@@ -21,8 +22,8 @@ def plugin_schema(plugin: str, gateway: str) -> dict[str, Any]:
     config = {**_field(plugin_config_schema(plugin, gateway)), "required": True}
     config.pop("description", None)
     fields: list[dict[str, Any]] = [{"protocols": protocols}, {"config": config}]
-    if plugin == KEY_AUTH:
-        description = "No Consumer: who it is, key-auth is there to find out."
+    if plugin in (KEY_AUTH, AI_PROXY):
+        description = "It runs for every Consumer."
         consumer = {"eq": None, "reference": "consumers", "type": "foreign", "description": description}
         fields.insert(0, {"consumer": consumer})
     return {"entity_checks": [], "fields": fields}
@@ -31,11 +32,11 @@ def plugin_schema(plugin: str, gateway: str) -> dict[str, Any]:
 def _field(schema: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
     field: dict[str, Any] = {}
     match schema["type"]:
+        case "object" if "properties" not in schema:
+            field |= {"type": "map", "keys": {"type": "string"}, "values": _field(schema["additionalProperties"])}
         case "object":
             wanted = schema.get("required", ())
-            fields = [
-                {name: _field(part, required=name in wanted)} for name, part in schema["properties"].items()
-            ]
+            fields = [{name: _field(part, required=name in wanted)} for name, part in schema["properties"].items()]
             field |= {"type": "record", "fields": fields}
         case "array":
             field |= {"type": "array", "elements": _field(schema["items"])}

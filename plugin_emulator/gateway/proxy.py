@@ -1,7 +1,8 @@
 """One client connection: reads requests, has them authenticated and routed, passes them on and relays the answers.
 
 Metering comes last: what there is to log is queued while the answer is on its way, and logged once the event loop
-has written it out (SPEC DRP-3, DLV-5).
+has written it out (SPEC DRP-3, DLV-5). Only a plugin with an access phase has its turn before the upstream, and only
+such a plugin can hold a request up (SPEC AMB-12).
 """
 
 from __future__ import annotations
@@ -9,81 +10,53 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import socket
 from collections.abc import Mapping
+from functools import partial
 from time import time
 from typing import cast
 
 from plugin_emulator.conditions import Facts, PluginFacts
+from plugin_emulator.exchange import AccessRequest, Request
 from plugin_emulator.gateway.answers import PLAIN, content_type_for, error_answer
-from plugin_emulator.gateway.forwarding import RequestHeaders, ResponseHeaders, text_of
+from plugin_emulator.gateway.forwarding import RequestHeaders, text_of
 from plugin_emulator.gateway.http1 import MessageError
 from plugin_emulator.gateway.key_auth import UNEXPECTED, Identity, body_without, query_without
+from plugin_emulator.gateway.metering_instances import MeteringInstances
 from plugin_emulator.gateway.plugin_conditions import Admission, RouteConditions
 from plugin_emulator.gateway.proxy_context import ProxyContext
-from plugin_emulator.gateway.request_reader import RequestReader, State
-from plugin_emulator.gateway.snapshot import Plan, RouteChain
-from plugin_emulator.gateway.upstream import UpstreamConnection
-from plugin_emulator.gateway.uri import normalize
+from plugin_emulator.gateway.request_facts import request_facts
+from plugin_emulator.gateway.request_reader import State
+from plugin_emulator.gateway.snapshot import Plan
+from plugin_emulator.gateway.upstream_relay import UpstreamRelay
 
 #: Seconds a client connection may be idle, or take to send a request.
 KEEPALIVE_TIMEOUT = 75.0
-_JOIN_BELOW = 65536
-#: Requests that are tried once: to repeat them might do twice what they do.
-_NOT_REPEATED = frozenset(("POST", "LOCK", "PATCH"))
-_UPSTREAM_ERRORS = {
-    502: "An invalid response was received from the upstream server",
-    504: "The upstream server is timing out",
-}
 _WAITING, _READING_BODY, _ANSWERING, _DISCARDING, _CLOSED = State
 
 
-class ClientConnection(RequestReader):
-    """One connection from a client. Also the requester of the upstream connection that serves it."""
+class ClientConnection(UpstreamRelay):
+    """One connection from a client."""
 
     __slots__ = (
         "_admission",
         "_body",
-        "_chain",
-        "_chunked_response",
         "_client_ip",
-        "_connecting",
-        "_context",
-        "_final_status",
+        "_held",
         "_identity",
-        "_keep_alive",
-        "_paused",
-        "_plan",
         "_query",
-        "_request",
-        "_request_id",
-        "_request_sent_at",
-        "_sent",
         "_since",
-        "_statuses",
-        "_tries_left",
-        "_upstream",
     )
 
     def __init__(self, context: ProxyContext) -> None:
-        super().__init__(context.blocks)
-        self._context = context
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        super().__init__(context)
         self._client_ip = ""
-        self._paused = False
-        self._plan: Plan | None = None
-        self._chain: RouteChain
         #: what the plugins' conditions say of the request; None where none has one
         self._admission: Admission | None = None
         self._identity: Identity | None = None
+        #: whether a plugin's access phase holds the request up
+        self._held = False
         self._query: str | None = None
         self._body = b""
-        self._sent = 0
-        #: status the client got; 0 while it got none
-        self._final_status = 0
-        self._keep_alive = True
-        self._statuses: list[int] = []
         self._since = time()
 
     # asyncio.Protocol
@@ -104,16 +77,6 @@ class ClientConnection(RequestReader):
         if self._state in (_ANSWERING, _READING_BODY):
             self._abort()  # a client that stops talking while it waits counts as gone
         return False
-
-    def pause_writing(self) -> None:
-        self._paused = True
-        if self._upstream:
-            self._upstream.pause()
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        if self._upstream:
-            self._upstream.resume()
 
     # deciding
 
@@ -191,30 +154,9 @@ class ClientConnection(RequestReader):
         """Return the request as conditions see it now."""
         plan = self._plan
         assert plan is not None
-        transport = self._transport
-        peer = transport.get_extra_info("peername") if transport else None
-        own = transport.get_extra_info("sockname") if transport else None
-        here = own if isinstance(own, tuple) else (None, None)
-        identity = self._identity
-        return Facts(
-            plan.method,
-            text_of(normalize(plan.path)),
-            plan.host,
-            self._headers.logged(identity),
-            text_of(self._query) if self._query else "",
-            src_ip=self._client_ip,
-            src_port=peer[1] if isinstance(peer, tuple) else None,
-            dst_ip=here[0],
-            dst_port=here[1],
-            route=conditions.route,
-            service=conditions.service,
-            consumer=identity.facts if identity else None,
-            plugins=plugins,
+        return request_facts(
+            plan, self._headers, self._query, self._client_ip, self._transport, self._identity, conditions, plugins
         )
-
-    def _metering_instance(self) -> str | None:
-        identity = self._identity
-        return self._chain.metering(identity.consumer_id if identity else None)
 
     def _require_https(self, plan: Plan) -> None:
         route = self._chain.route
@@ -275,19 +217,71 @@ class ClientConnection(RequestReader):
             self._log(None)
         self._transport.close()
 
-    # passing on
+    # the access phase of the metering plugins
 
     def _forward(self) -> None:
+        """Let the metering plugins have their turn, then pass the request on."""
+        identity = self._identity
+        metering = self._chain.metering(identity.consumer_id if identity else None)
+        self._state = _ANSWERING
+        if self._admission is None and not metering.access:
+            self._pass_on()
+        else:
+            self._run_access_phase(metering)
+
+    def _run_access_phase(self, metering: MeteringInstances, first: int = 0) -> None:
+        """Run the metering instances from number ``first`` on, each if its condition holds (SPEC CND-1)."""
+        admission = self._admission
+        for number in range(first, len(metering.every)):
+            instance = metering.every[number]
+            if admission is not None and not admission.ask_metering(instance):
+                self._answer_error(500, UNEXPECTED)
+                return
+            if instance not in metering.access:
+                continue
+            kept_out = admission.kept_out(instance) if admission is not None else None
+            if kept_out is not None:
+                self._context.metering.keep_out(instance, *kept_out)
+                continue
+            go_on = partial(self._let_go, self._request_id, metering, number + 1)
+            self._held = True
+            if not self._context.metering.access(instance, self._access_request(), go_on):
+                return
+            self._held = False
+        self._pass_on()
+
+    def _let_go(self, request_id: str, metering: MeteringInstances, first: int) -> None:
+        """Go on with a request that was held up, unless its client has gone."""
+        if self._held and self._request_id == request_id:
+            self._held = False
+            self._run_access_phase(metering, first)
+
+    def _access_request(self) -> AccessRequest:
+        plan = self._plan
+        assert plan is not None
+        chain, identity = plan.chain, self._identity
+        request = Request(
+            plan.method,
+            text_of(plan.path),
+            self._headers.logged(identity),
+            self._started_at,
+            text_of(self._query) if self._query else "",
+            plan.host or None,
+            self._client_ip or None,
+            self._received,
+        )
+        consumer = identity.consumer if identity else None
+        return AccessRequest(request, chain.exchange_route, chain.exchange_service, consumer, self._request_id)
+
+    # passing on
+
+    def _pass_on(self) -> None:
         plan = self._plan
         chain = self._chain
         assert plan is not None
-        if self._admission is not None and not self._admission.ask_metering(self._metering_instance()):
-            self._answer_error(500, UNEXPECTED)
-            return
         if chain.endpoint is None:
             self._answer_error(503, "no Service found with those values")
             return
-        self._state = _ANSWERING
         headers = self._headers
         identity = self._identity
         ip = self._client_ip
@@ -295,6 +289,8 @@ class ClientConnection(RequestReader):
         if self._query != plan.query:  # hidden credentials
             query = "" if self._query is None else f"?{self._query}"
             start = f"{plan.method} {plan.upstream_path}{query} HTTP/1.1\r\nVia: "
+        if chain.ai is not None:
+            self._body, self._answer = chain.ai.request_body(self._body), b""
         body = self._body
         length = f"Content-Length: {len(body)}\r\n" if body or headers.content_length == 0 or headers.chunked else ""
         wire = headers.wire if identity is None else headers.anonymous_wire + identity.wire
@@ -302,156 +298,7 @@ class ClientConnection(RequestReader):
             f"{start}{headers.via}{plan.middle}{headers.forwarded_for}{ip}{plan.end}{ip}\r\n"
             f"X-Kong-Request-Id: {self._request_id}\r\n{headers.upstream_te}{length}{wire}\r\n"
         ).encode("latin-1")
-        self._request = head + body if body else head
-        self._tries_left = chain.retries
-        self._statuses.clear()
-        self._request_sent_at = time()
-        self._try()
-
-    def _try(self) -> None:
-        endpoint = self._chain.endpoint
-        plan = self._plan
-        assert endpoint is not None
-        assert plan is not None
-        connection = self._context.upstreams.idle(endpoint)
-        if connection is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect_and_send())
-        else:
-            self._upstream = connection
-            connection.send(self, plan.method, self._request)
-
-    async def _connect_and_send(self) -> None:
-        endpoint = self._chain.endpoint
-        plan = self._plan
-        assert endpoint is not None
-        assert plan is not None
-        try:
-            connection = await self._context.upstreams.connect(endpoint)
-        except TimeoutError:
-            self._connecting = None
-            self.upstream_failed(504, True)
-        except (socket.gaierror, UnicodeError):
-            self._connecting = None
-            self._answer_error(503, "name resolution failed")
-        except OSError:
-            self._connecting = None
-            self.upstream_failed(502, True)
-        else:
-            self._connecting = None
-            self._upstream = connection
-            connection.send(self, plan.method, self._request)
-
-    # the upstream's answer
-
-    def upstream_answered(self, headers: ResponseHeaders, body: bytes, complete: bool) -> None:
-        """Relay the head with the first part of the body."""
-        plan = self._plan
-        assert plan is not None
-        now = time()
-        head = headers.head
-        bare = plan.method == "HEAD" or head.status in (204, 304)
-        chunked = False
-        if head.content_length is None and not bare:
-            if self._headers.minor:
-                chunked = True
-            else:
-                self._keep_alive = False
-        self._chunked_response = chunked
-        self._final_status = head.status
-        upstream_latency = int((now - self._request_sent_at) * 1000)
-        proxy_latency = int((self._request_sent_at - self._started_at) * 1000)
-        out = headers.render(
-            upstream_latency if upstream_latency > 0 else 0,
-            proxy_latency if proxy_latency > 0 else 0,
-            self._request_id,
-            chunked=chunked,
-            keep_alive=self._keep_alive,
-        )
-        if complete:
-            self._upstream = None  # it may already serve someone else
-        if chunked:
-            body = _as_chunk(body, complete)
-        if len(body) < _JOIN_BELOW:
-            self._write(out + body if body else out)
-        else:
-            self._write(out)
-            self._write(body)
-        if complete:
-            self._complete(head.status)
-        elif self._paused and self._upstream:
-            self._upstream.pause()
-
-    def upstream_sent(self, body: bytes, complete: bool) -> None:
-        """Relay more of the body."""
-        if complete:
-            self._upstream = None
-        if self._chunked_response:
-            body = _as_chunk(body, complete)
-        if body:
-            self._write(body)
-        if complete:
-            self._complete(self._final_status)
-
-    def upstream_failed(self, status: int, retry: bool) -> None:
-        """Try again, answer with an error, or cut off a response that has begun."""
-        upstream, self._upstream = self._upstream, None
-        if self._final_status:  # the head has been relayed
-            self._cut_off()
-            return
-        plan = self._plan
-        assert plan is not None
-        self._statuses.append(status)
-        if retry and plan.method not in _NOT_REPEATED:
-            if status == 502 and upstream is not None and upstream.reused:
-                self._try()  # the upstream closed an idle connection: that is no failed try
-                return
-            if self._tries_left > 0:
-                self._tries_left -= 1
-                self._try()
-                return
-        self._fail(status)
-
-    def _fail(self, status: int) -> None:
-        plan = self._plan
-        assert plan is not None
-        fields = self._headers.fields
-        accept = fields.joined("accept") or fields.first.get("content-type")
-        now = time()
-        upstream_latency = max(int((now - self._request_sent_at) * 1000), 0)
-        proxy_latency = max(int((self._request_sent_at - self._started_at) * 1000), 0)
-        server = self._context.server
-        self._final_status = status
-        self._write(
-            error_answer(
-                status,
-                _UPSTREAM_ERRORS[status],
-                request_id=self._request_id,
-                server=server,
-                latency=(
-                    f"X-Kong-Upstream-Latency: {upstream_latency}\r\nX-Kong-Proxy-Latency: {proxy_latency}\r\n"
-                    f"Via: 1.1 {server}\r\n"
-                ),
-                content_type=content_type_for(accept, PLAIN),
-                close=not self._keep_alive,
-                head_only=plan.method == "HEAD",
-            )
-        )
-        self._log(", ".join(map(str, self._statuses)))
-        self._next()
-
-    def _complete(self, upstream_status: int) -> None:
-        if self._statuses:
-            self._log(", ".join(map(str, (*self._statuses, upstream_status))))
-        else:
-            self._log(upstream_status)
-        self._next()
-
-    def _cut_off(self) -> None:
-        """The upstream broke off in the middle: the client can only be told by closing the connection."""
-        self._log(self._final_status)
-        self._state = _CLOSED
-        if self._transport is not None:
-            self._transport.close()
+        self._send_upstream(head + body if body else head)
 
     # the end of a request
 
@@ -471,46 +318,38 @@ class ClientConnection(RequestReader):
 
     def _abort(self) -> None:
         """The client has gone."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.abandon()
+        self._drop_upstream()
         if self._state in (_ANSWERING, _READING_BODY):
             if self._final_status:  # part of the response has gone out
                 self._log(self._final_status)
             else:
-                contacted = self._state == _ANSWERING
-                self._final_status = 499 if contacted else 400
+                reading = self._state == _READING_BODY
+                self._final_status = 400 if reading else 499
                 statuses = [*map(str, self._statuses), "-"]
-                self._log(", ".join(statuses) if contacted else None)
+                self._log(None if reading or self._held else ", ".join(statuses))
+            self._held = False
             self._final_status = 0
             self._state = _CLOSED
-
-    def _write(self, data: bytes) -> None:
-        self._sent += len(data)
-        if self._transport is not None:
-            self._transport.write(data)
 
     def _log(self, upstream_status: int | str | None) -> None:
         plan = self._plan
         assert plan is not None
         identity = self._identity
         chain = self._chain
-        instance = chain.metering(identity.consumer_id if identity else None)
+        metering = chain.metering(identity.consumer_id if identity else None)
         now = time()
         self._since = now
-        if instance is None:
-            return
+        instances = metering.log
         if self._admission is not None:
-            kept_out = self._admission.kept_out(instance)
-            if kept_out is not None:
-                self._context.log_phase.keep_out(instance, *kept_out)
-                return
+            instances = self._admitted(metering)
+        if self._context.journal is not None:
+            ended = (self._started_at, self._final_status, upstream_status)
+            self._context.journal.ended(self._request_id, plan, identity, metering, self._admission, *ended)
+        if not instances:
+            return
         self._context.log_phase.add(
             (
-                instance,
+                instances,
                 plan,
                 self._headers.logged(identity),
                 self._query,
@@ -522,8 +361,20 @@ class ClientConnection(RequestReader):
                 self._sent,
                 upstream_status,
                 identity.consumer if identity else None,
+                chain.ai.usage(self._body, upstream_status, self._answer) if chain.ai is not None else None,
+                self._request_id,
             )
         )
+
+    def _admitted(self, metering: MeteringInstances) -> tuple[str, ...]:
+        """Return the instances with a log phase whose conditions hold; the others are counted."""
+        admission = self._admission
+        assert admission is not None
+        kept_out = {instance: admission.kept_out(instance) for instance in metering.log}
+        for instance, why in kept_out.items():
+            if why is not None and instance not in metering.access:
+                self._context.metering.keep_out(instance, *why)
+        return tuple(instance for instance, why in kept_out.items() if why is None)
 
     # used by the server
 
@@ -549,8 +400,3 @@ class ClientConnection(RequestReader):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _as_chunk(body: bytes, last: bool) -> bytes:
-    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-    return chunk + b"0\r\n\r\n" if last else chunk

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+from plugin_emulator import log_line
+from plugin_emulator.exchange import AccessRequest, Exchange
 from plugin_emulator.gateway.log_phase import LogPhase
+from plugin_emulator.gateway.request_journal import RequestJournal
 from plugin_emulator.gateway.request_reader import HeaderBlocks
 from plugin_emulator.gateway.snapshot import Snapshot
 from plugin_emulator.gateway.upstream import UpstreamPool
+from plugin_emulator.metering_plugin import Configured
+
+
+class Metering(Protocol):
+    """The part of the metering runtime that a gateway uses."""
+
+    def configure(self, instances: Mapping[str, Configured]) -> None: ...
+
+    def access(self, instance_id: str, request: AccessRequest, go_on: Callable[[], None]) -> bool: ...
+
+    def log(self, instance_id: str, exchange: Exchange) -> None: ...
+
+    def keep_out(self, instance_id: str, rule: str, reason: str) -> None: ...
+
+    def statistics(self) -> dict[str, Any]: ...
+
+    async def stop(self, *, graceful: bool) -> int: ...
 
 
 class ClosingConnection(Protocol):
@@ -32,7 +52,7 @@ class ClosingConnection(Protocol):
 class ProxyContext:
     """What the client connections of one gateway share. ``snapshot`` is replaced when the configuration changes.
 
-    ``log`` is given lines for an operator; no secret is ever in them.
+    ``log`` is given lines for an operator; no secret is ever in them. ``journal`` is told of each request that ends.
     """
 
     __slots__ = (
@@ -41,7 +61,9 @@ class ProxyContext:
         "_said",
         "blocks",
         "connections",
+        "journal",
         "log_phase",
+        "metering",
         "requests",
         "server",
         "snapshot",
@@ -52,13 +74,16 @@ class ProxyContext:
         self,
         snapshot: Snapshot,
         upstreams: UpstreamPool,
-        log_phase: LogPhase,
+        metering: Metering,
         server: str,
         log: Callable[[str], None],
+        journal: RequestJournal | None = None,
     ) -> None:
         self.snapshot = snapshot
+        self.journal = journal
         self.upstreams = upstreams
-        self.log_phase = log_phase
+        self.metering = metering
+        self.log_phase = LogPhase(metering.log)
         self.server = server
         self.connections: set[ClosingConnection] = set()
         self.requests = 0
@@ -72,7 +97,7 @@ class ProxyContext:
         line = f"error evaluating the condition of plugin {plugin!r} (id {instance}): {failure}"
         if line not in self._said:
             self._said.add(line)
-            self._log(f"{line}; such requests are answered with 500")
+            self._log(log_line.error(f"{line}; such requests are answered with 500"))
 
     def opened(self, connection: ClosingConnection) -> None:
         """A client has connected."""

@@ -9,16 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugin_emulator import exchange
+from plugin_emulator.gateway.ai_proxy import AiRoute, ai_route
 from plugin_emulator.gateway.entities import Consumer, GatewayState, PluginInstance, Route, Service
 from plugin_emulator.gateway.forwarding import RequestHeaders
+from plugin_emulator.gateway.gateway_plugins import AI_PROXY, KEY_AUTH
 from plugin_emulator.gateway.http1 import MessageError, parse_request_line
 from plugin_emulator.gateway.key_auth import Identity, KeyAuth
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
+from plugin_emulator.gateway.metering_instances import MeteringInstances, MeteringSelection
 from plugin_emulator.gateway.plugin_conditions import RouteConditions
 from plugin_emulator.gateway.plugin_precedence import PluginPrecedence
 from plugin_emulator.gateway.router import Router
 from plugin_emulator.gateway.uri import normalize, upstream_path, upstream_path_v1
-from plugin_emulator.metering_and_billing.config import PLUGIN_NAME, MeteringConfig
+from plugin_emulator.metering_plugin import Configured
+from plugin_emulator.metering_plugins import BY_NAME as METERING
 
 _MAX_PLANS = 4096
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -45,6 +49,7 @@ class RouteChain:
     __slots__ = (
         "_metering",
         "_metering_of",
+        "ai",
         "conditions",
         "endpoint",
         "exchange_route",
@@ -58,16 +63,18 @@ class RouteChain:
     def __init__(
         self,
         route: Route | None,
-        metering: PluginPrecedence,
+        metering: MeteringSelection,
         authentication: PluginInstance | None,
         key_auth: KeyAuth | None,
         endpoint: Endpoint | None,
         instances: Mapping[str, PluginInstance],
+        ai: AiRoute | None = None,
     ) -> None:
         service = route.service if route else None
         self.route = route
         self.service = service
         self.key_auth = key_auth
+        self.ai = ai
         self.endpoint = endpoint
         self.retries = service.retries if service else 0
         self.exchange_route = exchange.Route(route.id, route.name) if route else None
@@ -75,16 +82,16 @@ class RouteChain:
             exchange.Service(service.id, service.name, service.port, service.protocol) if service else None
         )
         ids = (route.id if route else None, service.id if service else None)
-        self._metering = _id(metering.select(*ids))
+        self._metering = metering.select(*ids)
         self._metering_of = (
-            {consumer: _id(metering.select(*ids, consumer)) for consumer in metering.consumers} if route else {}
+            {consumer: metering.select(*ids, consumer) for consumer in metering.consumers} if route else {}
         )
-        candidates = {each for each in (self._metering, *self._metering_of.values()) if each is not None}
+        candidates = {each for some in (self._metering, *self._metering_of.values()) for each in some.every}
         #: None when no plugin that may run has a condition
         self.conditions = RouteConditions.of(route, candidates, authentication, instances)
 
-    def metering(self, consumer: str | None) -> str | None:
-        """Return the id of the metering instance that runs for a request of this Consumer (its id), or None."""
+    def metering(self, consumer: str | None) -> MeteringInstances:
+        """Return the metering instances that run for a request of this Consumer (its id)."""
         return self._metering_of.get(consumer, self._metering) if consumer else self._metering
 
 
@@ -136,8 +143,9 @@ class Snapshot:
         self._router = Router(routes)
         identities = _identities(state, before._identities if before else {})
         self._identities: dict[str, Identity] = identities
-        metering = PluginPrecedence(state.plugins, PLUGIN_NAME)
-        authentication = PluginPrecedence(state.plugins, "key-auth")
+        metering = MeteringSelection(state.plugins)
+        authentication = PluginPrecedence(state.plugins, KEY_AUTH)
+        models = PluginPrecedence(state.plugins, AI_PROXY)
         authenticators = {
             instance.id: KeyAuth(instance.config, identities, _anonymous(instance.config, state.consumers))
             for instance in state.plugins
@@ -148,15 +156,16 @@ class Snapshot:
         for route in routes:
             instance = authentication.select(route.id, route.service.id if route.service else None)
             key_auth = authenticators[instance.id] if instance else None
-            endpoint = self._endpoint(route.service)
-            self._chains[route.id] = RouteChain(route, metering, instance, key_auth, endpoint, enabled)
+            ai = ai_route(models.select(route.id, route.service.id if route.service else None), route.service)
+            endpoint = self._endpoint(ai.provider if ai else route.service)
+            self._chains[route.id] = RouteChain(route, metering, instance, key_auth, endpoint, enabled, ai)
         #: for requests without a Route: only global instances (FLT-7)
         self.unrouted = RouteChain(None, metering, None, None, None, enabled)
-        #: configurations of the enabled metering instances, by id
-        self.metering: dict[str, MeteringConfig] = {
-            instance.id: instance.config
+        #: the enabled metering instances, by id
+        self.metering: dict[str, Configured] = {
+            instance.id: Configured(instance.name, instance.config)
             for instance in state.plugins
-            if instance.enabled and isinstance(instance.config, MeteringConfig)
+            if instance.enabled and instance.name in METERING
         }
 
     def plan(self, line: bytes, headers: RequestHeaders) -> Plan:
@@ -192,9 +201,13 @@ class Snapshot:
         route = match.route
         service = route.service
         rewrite = upstream_path_v1 if route.path_handling == "v1" else upstream_path
-        target = rewrite(service.path if service else None, path, match.path, strip=route.strip_path)
+        ai = self._chains[route.id].ai
+        if ai is not None:
+            target = ai.provider.path or "/"
+        else:
+            target = rewrite(service.path if service else None, path, match.path, strip=route.strip_path)
         query = "" if request.query is None else f"?{request.query}"
-        upstream_host = raw_host if route.preserve_host else _authority(service)
+        upstream_host = raw_host if route.preserve_host and ai is None else _authority(ai.provider if ai else service)
         prefix = f"X-Forwarded-Prefix: {match.path}\r\n" if route.strip_path and match.path else ""
         return Plan(
             self._chains[route.id],
@@ -234,10 +247,6 @@ def _identities(state: GatewayState, before: Mapping[str, Identity]) -> dict[str
         same = known is not None and known.credential is credential
         identities[credential.key] = known if known and same else Identity(credential.consumer, credential)
     return identities
-
-
-def _id(instance: PluginInstance | None) -> str | None:
-    return instance.id if instance else None
 
 
 def _anonymous(config: KeyAuthConfig, consumers: tuple[Consumer, ...]) -> Identity | None:

@@ -24,7 +24,6 @@ from plugin_emulator.gateway.entities import (
     Service,
 )
 from plugin_emulator.gateway.entity_forms import (
-    KEY_AUTH,
     KINDS,
     NESTED,
     OTHER_KINDS,
@@ -34,20 +33,15 @@ from plugin_emulator.gateway.entity_forms import (
     route_of,
     service_of,
 )
-from plugin_emulator.gateway.key_auth_config import KeyAuthConfig, load_key_auth
+from plugin_emulator.gateway.gateway_plugins import GATEWAY_PLUGINS
+from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
 from plugin_emulator.gateway.kong_messages import WordedProblem
-from plugin_emulator.gateway.metering_references import REFERENCEABLE, look_up_references
+from plugin_emulator.gateway.metering_references import REFERENCEABLE, load_metering
 from plugin_emulator.gateway.references import render_environment
-from plugin_emulator.metering_and_billing.config import (
-    NEWEST_GATEWAY,
-    PLUGIN_NAME,
-    MeteringConfig,
-    config_schema,
-    is_vault_reference,
-    load_config,
-)
+from plugin_emulator.gateway_versions import GATEWAY_VERSIONS, NEWEST_GATEWAY
 from plugin_emulator.plugin_entity import DEFAULT_PROTOCOLS
 from plugin_emulator.schema_check import kind
+from plugin_emulator.vault_reference import is_vault_reference
 
 FORMAT_VERSIONS = ("1.1", "2.1", "3.0")
 #: What tools write for themselves; it has no bearing on what the gateway does.
@@ -56,13 +50,16 @@ _METADATA = ("_comment", "_transform", "_workspace", "_konnect")
 _E = TypeVar("_E", Service, Route, Consumer, KeyAuthCredential, PluginInstance)
 
 
-def read_state(path: Path, environ: Mapping[str, str], gateway: str = NEWEST_GATEWAY) -> GatewayState:
+def read_state(
+    path: Path, environ: Mapping[str, str], gateway: str = NEWEST_GATEWAY, *, name: str | None = None
+) -> GatewayState:
     """Read a state file, ``${{ env "DECK_…" }}`` filled in from ``environ`` as decK does.
 
-    ``gateway`` is the version whose plugin schema holds. Raises InvalidDocument with every problem found, each with
+    ``gateway`` is the version whose plugin schema holds; problems call the file ``name`` where its path would tell
+    nobody anything. Raises InvalidDocument with every problem found, each with
     its line in the file as written; none quotes a value that came from the environment.
     """
-    file = str(path)
+    file = name or str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -92,7 +89,8 @@ def load_state(
     ``new_key`` makes the key of a credential without one; None refuses a credential whose key nobody would know.
     Raises InvalidDocument with every problem found, and ValueError for an unknown gateway version.
     """
-    config_schema(gateway)
+    if gateway not in GATEWAY_VERSIONS:
+        raise ValueError(f"gateway version {gateway!r} is not known; known are {', '.join(GATEWAY_VERSIONS)}")
     return _Loader(document, environ, gateway, new_key).load()
 
 
@@ -298,8 +296,8 @@ class _Loader:
         service = self._referred(declared, "service", "services", Service)
         route = self._referred(declared, "route", "routes", Route)
         consumer = self._referred(declared, "consumer", "consumers", Consumer)
-        if name == KEY_AUTH and consumer is not None:
-            self._refuse(declared.at, "key-auth cannot be limited to a consumer", "put it on a service or route")
+        if name in GATEWAY_PLUGINS and consumer is not None:
+            self._refuse(declared.at, f"{name} cannot be limited to a consumer", "put it on a service or route")
             raise _Unbuildable
         scope = (name, *(part.id if part is not None else "" for part in (route, service, consumer)))
         first = self.scopes.setdefault(scope, declared)
@@ -308,7 +306,7 @@ class _Loader:
             words = _not_unique("plugins", "primary key", entity_id("plugins", ":".join(scope)))
             self._refuse(declared.at, message, "keep one of them", words)
             raise _Unbuildable
-        config = self._metering(declared) if name == PLUGIN_NAME else self._key_auth(declared)
+        config = self._gateway_plugin(declared) if name in GATEWAY_PLUGINS else self._metering(declared)
         given = fields.get("id")
         return PluginInstance(
             id=given.lower() if given else entity_id("plugins", ":".join(scope)),
@@ -324,17 +322,18 @@ class _Loader:
             tags=self._tags(declared),
         )
 
-    def _key_auth(self, declared: _Declared) -> KeyAuthConfig:
-        config = load_key_auth(declared.fields.get("config"))
-        if config.anonymous is not None and self._known("consumers", config.anonymous) is None:
+    def _gateway_plugin(self, declared: _Declared) -> Any:
+        config = GATEWAY_PLUGINS[declared.fields["name"]].load(declared.fields.get("config"))
+        anonymous = config.anonymous if isinstance(config, KeyAuthConfig) else None
+        if anonymous is not None and self._known("consumers", anonymous) is None:
             at = (*declared.at, "config", "anonymous")
             self._warn(at, "no such consumer: requests without a valid key are answered with 500", "declare it")
         return config
 
-    def _metering(self, declared: _Declared) -> MeteringConfig:
-        config = load_config(declared.fields["config"], self.gateway)
+    def _metering(self, declared: _Declared) -> Any:
+        fields = declared.fields
         try:
-            config, warnings = look_up_references(config, self.environ)
+            config, warnings = load_metering(fields["name"], fields["config"], self.gateway, self.environ)
         except InvalidDocument as error:
             self.problems += [self.document.located(problem, declared.at) for problem in error.problems]
             raise _Unbuildable from None

@@ -17,12 +17,11 @@ from plugin_emulator.gateway.entities import (
     Route,
     Service,
 )
-from plugin_emulator.gateway.entity_forms import KEY_AUTH, route_of, service_of
+from plugin_emulator.gateway.entity_forms import route_of, service_of
 from plugin_emulator.gateway.entity_rows import ENTITY_KINDS, Row
 from plugin_emulator.gateway.entity_store import EntityStore
-from plugin_emulator.gateway.key_auth_config import load_key_auth
-from plugin_emulator.gateway.metering_references import look_up_references
-from plugin_emulator.metering_and_billing.config import load_config
+from plugin_emulator.gateway.gateway_plugins import GATEWAY_PLUGINS
+from plugin_emulator.gateway.metering_references import load_metering
 
 _Parents = dict[str, Entity | None]
 
@@ -112,10 +111,10 @@ class StateBuilder:
         assert route is None or isinstance(route, Route)
         assert consumer is None or isinstance(consumer, Consumer)
         warnings: list[Problem] = []
-        if row["name"] == KEY_AUTH:
-            config: Any = load_key_auth(row["config"])
+        if row["name"] in GATEWAY_PLUGINS:
+            config: Any = GATEWAY_PLUGINS[row["name"]].load(row["config"])
         else:
-            config, warnings = look_up_references(load_config(row["config"], self._gateway), self._environ)
+            config, warnings = load_metering(row["name"], row["config"], self._gateway, self._environ)
         condition = row["condition"]
         instance = PluginInstance(
             id=row["id"],

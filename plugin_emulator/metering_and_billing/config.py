@@ -7,20 +7,19 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from plugin_emulator.documents import InvalidDocument, Problem
+from plugin_emulator.gateway_versions import GATEWAY_VERSIONS as GATEWAY_VERSIONS
+from plugin_emulator.gateway_versions import NEWEST_GATEWAY as NEWEST_GATEWAY
+from plugin_emulator.http_url import is_http_url as is_http_url
 from plugin_emulator.queue.settings import QueueSettings
 from plugin_emulator.schema_check import Schema, without_nulls
+from plugin_emulator.vault_reference import is_vault_reference as is_vault_reference
 
 PLUGIN_NAME = "metering-and-billing"
-#: The gateway versions whose configuration is known, oldest first.
-GATEWAY_VERSIONS = ("3.14", "3.15", "3.16")
-NEWEST_GATEWAY = GATEWAY_VERSIONS[-1]
 
 _SCHEMA_FILE = Path(__file__).parent / "schemas" / "config.json"
 _STATUS_RANGE = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
-_REFERENCE = re.compile(r"\{vault://[^/{}\s]+/[^{}\s]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +62,6 @@ class MeteringConfig:
     attributes: tuple[AttributeSource, ...] = ()
     queue: QueueSettings = field(default_factory=QueueSettings)
     allow_status_codes: tuple[tuple[int, int], ...] | None = None
-
-
-def is_vault_reference(text: str) -> bool:
-    """Return whether ``text`` as a whole is a reference ``{vault://backend/key}``."""
-    return _REFERENCE.fullmatch(text) is not None
-
-
-def is_http_url(text: str) -> bool:
-    """Return whether ``text`` is an absolute http or https URL with a host and, if any, a port that exists."""
-    if any(character.isspace() or not character.isprintable() for character in text):
-        return False
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # e.g. a port beyond 65535, an IPv6 address without its bracket
-        return False
 
 
 @functools.cache

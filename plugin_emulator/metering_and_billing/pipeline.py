@@ -12,10 +12,14 @@ from typing import Any
 
 import orjson
 
+from ..event_ids import id_source
 from ..exchange import Exchange
+from ..journal import AttributeReading, SubjectReading
+from ..metering_plugin import Drop as Drop
+from ..near_name import near_name
 from .attributes import attribute_reader, headers_of, parameters_of
 from .config import NEWEST_GATEWAY, MeteringConfig
-from .event_time import id_source, rfc3339
+from .event_time import rfc3339
 from .events import API_REQUEST, LLM_REQUEST, add_attributes, api_request_data, llm_request_data
 from .lookup import headers_named, parameters_named
 from .subject import SubjectForm, subject_rule
@@ -29,14 +33,6 @@ SUBJECT_TYPE_SINCE = (3, 16)
 _REMEMBERED = 1024
 
 CloudEvent = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Why a request made no event: the SPEC rule and the reason in words (DRP-4)."""
-
-    rule: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +121,30 @@ class Pipeline:
         start = f'{{"specversion":"1.0","id":"{self._new_id()}","time":"{rfc3339(request.started_at)}'
         return [start.encode() + rest]
 
+    def readings(self, exchange: Exchange) -> tuple[SubjectReading, tuple[AttributeReading, ...]]:
+        """Return what stands in a request where subject and attributes are looked up, whatever becomes of it."""
+        request, source = exchange.request, self._config.subject
+        headers = headers_named(request.headers, self._wanted_headers, self._header_lengths)
+        parameters = parameters_named(request.query, self._wanted_parameters)
+        value = self._subject.lookup(exchange, headers, parameters)
+        near = None
+        if value is None and self._subject.header:
+            near = near_name(self._subject.header, (name for name, _ in request.headers))
+        elif value is None and self._subject.parameter:
+            near = near_name(self._subject.parameter, (pair.partition("=")[0] for pair in request.query.split("&")))
+        attributes = tuple(
+            AttributeReading(
+                attribute.event_property_name,
+                attribute.source,
+                attribute.look_up_value_in,
+                headers.get(attribute.look_up_value_in.lower())
+                if attribute.source == "header"
+                else parameters.get(attribute.look_up_value_in),
+            )
+            for attribute in self._config.attributes
+        )
+        return SubjectReading(source.look_up_value_in, source.field, value, near), attributes
+
     def _first_of_its_kind(self, key: tuple[Any, ...], exchange: Exchange) -> list[bytes] | Drop:
         """Make the event of a plain request; keep what follows its time, or the reason why there is none."""
         if len(self._known) >= _REMEMBERED:
@@ -179,6 +199,12 @@ class Pipeline:
                 add_attributes(data, properties)
                 events.append(_cloud_event(self._new_id(), LLM_REQUEST, subject, when, data))
         return events
+
+
+def event_identity(entry: bytes) -> tuple[str, str]:
+    """Return id and type of a serialised event."""
+    event = orjson.loads(entry)
+    return event["id"], event["type"]
 
 
 def _cloud_event(event_id: str, kind: str, subject: str, when: str, data: dict[str, Any]) -> CloudEvent:

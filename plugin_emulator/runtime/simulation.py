@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -167,11 +167,15 @@ def _simulate_unlimited(
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Queue settings, arrivals, and the answers of the ingest endpoint: one per try, the last one repeats."""
+    """Queue settings, arrivals, and the answers of the ingest endpoint: one per try, the last one repeats.
+
+    ``plugin`` is what tells this form of schedule from those of other plugins.
+    """
 
     queue: QueueSettings
     arrivals: list[Arrival]
     ingest: list[Answer] = msgspec.field(default_factory=lambda: [Answer(202)])
+    plugin: Literal["metering-and-billing"] = "metering-and-billing"
 
     def __post_init__(self) -> None:
         if not self.ingest:
@@ -235,13 +239,17 @@ class _TraceRecorder:
         self._lost.extend([Lost(entry.id, t, reason.value) for entry in entries])
 
 
-def trace(schedule: Schedule) -> Trace:
-    """Simulate one schedule and record all of it. Arrivals need not be sorted."""
+def trace(schedule: Schedule, ingest: Ingest | None = None) -> Trace:
+    """Simulate one schedule and record all of it. Arrivals need not be sorted.
+
+    ``ingest`` says how each try is answered; None: as the schedule does.
+    """
     tries: list[Try] = []
     delivered: list[Delivered] = []
     lost: list[Lost] = []
     arrivals = sorted(schedule.arrivals, key=lambda arrival: arrival.t)
-    outcome = simulate(schedule.queue, arrivals, schedule.answer, _TraceRecorder(tries, delivered, lost))
+    recorder = _TraceRecorder(tries, delivered, lost)
+    outcome = simulate(schedule.queue, arrivals, ingest or schedule.answer, recorder)
     if lost:
         place = {arrival.id: number for number, arrival in enumerate(arrivals)}
         lost.sort(key=lambda entry: place[entry.id])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from .. import log_line
+from ..delivery.event_journal import EventJournal
 from ..delivery.http_sender import Try
 from ..queue import BatchQueue, CircuitBreaker, Delivery, Loss, QueueSettings
 
@@ -21,6 +24,15 @@ _IN_WORDS = {
     Loss.GAVE_UP: "given up after max_retry_time",
     Loss.BREAKER_OPEN: "the circuit breaker is open",
     Loss.STOPPED: "the gateway was stopped",
+}
+_RULES = {
+    Loss.OVERFLOW_ENTRIES: "CAP-1",
+    Loss.OVERFLOW_BYTES: "CAP-2",
+    Loss.TOO_LARGE: "CAP-2",
+    Loss.WINDOW_FULL: "CAP-4",
+    Loss.GAVE_UP: "RET-2",
+    Loss.BREAKER_OPEN: "BRK-2",
+    Loss.STOPPED: "LIF-2",
 }
 
 
@@ -53,11 +65,20 @@ class QueueWorker:
     """Drives a BatchQueue with the loop's clock and a Sender.
 
     ``put`` is called from the loop's own thread. ``settings`` given later through ``configure`` hold from the
-    moment the queue is empty; a new sender is used from the next try on (LIF-3).
+    moment the queue is empty; a new sender is used from the next try on (LIF-3). ``journal`` is told of every try
+    and loss.
     """
 
-    def __init__(self, name: str, settings: QueueSettings, sender: Sender, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: QueueSettings,
+        sender: Sender,
+        log: Callable[[str], None],
+        journal: EventJournal | None = None,
+    ) -> None:
         self.counts = Counts()
+        self._journal = journal
         self._name = name
         self._log = log
         self._loop = asyncio.get_running_loop()
@@ -67,6 +88,8 @@ class QueueWorker:
         self._queue = self._new_queue()
         self._breaker = CircuitBreaker(settings)
         self._timer: asyncio.TimerHandle | None = None
+        #: when the timer rings; not asked of the timer, since uvloop's have no time when that is less than 1 ms away
+        self._rings_at = math.inf
         self._reconfigured = False
         self._under_way: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -127,6 +150,8 @@ class QueueWorker:
             self._timer = None
         if alone:
             self.counts.lost[Loss.STOPPED.value] += alone
+            if self._journal is not None:
+                self._journal.abandoned(_RULES[Loss.STOPPED], _IN_WORDS[Loss.STOPPED])
         return self._queue.abandon() + alone
 
     async def close(self) -> None:
@@ -150,11 +175,12 @@ class QueueWorker:
 
     def _arm(self, wake_at: float | None) -> None:
         """Wake at that time, or earlier: a timer that finds nothing due is armed again."""
-        if wake_at is None or (self._timer is not None and self._timer.when() <= wake_at + _TIMER_SLACK):
+        if wake_at is None or (self._timer is not None and self._rings_at <= wake_at + _TIMER_SLACK):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(wake_at + _TIMER_SLACK, self._wake)
+        self._rings_at = wake_at + _TIMER_SLACK
+        self._timer = self._loop.call_at(self._rings_at, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
@@ -168,7 +194,9 @@ class QueueWorker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            self._log(f"{self._name}: a delivery failed unexpectedly: {type(task.exception()).__name__}")
+            self._log(
+                log_line.error(f"{self._name}: a delivery failed unexpectedly: {type(task.exception()).__name__}")
+            )
         if not self.busy:
             self._idle.set()
 
@@ -180,10 +208,14 @@ class QueueWorker:
 
     async def _post(self, batch: list[bytes]) -> Try:
         self.counts.posts += 1
+        if self._journal is not None:
+            self._journal.sending(batch)
         try:
             result = await self._sender.send(batch)
         except Exception as error:  # whatever went wrong, the queue's rules for a failed try hold
             result = Try(False, f"could not be sent to: {type(error).__name__}")
+        if self._journal is not None:
+            self._journal.tried(batch, result)
         if result.ok:
             self.counts.delivered += len(batch)
         else:
@@ -210,9 +242,15 @@ class QueueWorker:
         self._breaker.succeeded()
 
     def _lost(self, entries: Sequence[bytes], reason: Loss) -> None:
+        if self._journal is not None:
+            self._journal.lost(entries, _RULES[reason], _IN_WORDS[reason])
         lost = self.counts.lost
         # One line for the first of a row: an overflow loses entries one by one, at the rate of the traffic.
         if reason is Loss.GAVE_UP or not lost[reason.value] & (lost[reason.value] - 1):
             count = lost[reason.value]
-            self._log(f"{self._name}: {len(entries)} event(s) lost: {_IN_WORDS[reason]} ({count:,} so before)")
+            self._log(
+                log_line.error(
+                    f"{self._name}: {len(entries)} event(s) lost: {_IN_WORDS[reason]} ({count:,} so before)"
+                )
+            )
         lost[reason.value] += len(entries)

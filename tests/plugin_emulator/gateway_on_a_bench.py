@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plugin_emulator.documents import parse_document
-from plugin_emulator.exchange import Exchange
+from plugin_emulator.exchange import AccessRequest, Exchange
 from plugin_emulator.gateway.server import Gateway
 from plugin_emulator.gateway.state_file import load_state
-from plugin_emulator.metering_and_billing.config import NEWEST_GATEWAY, MeteringConfig
+from plugin_emulator.gateway_versions import NEWEST_GATEWAY
+from plugin_emulator.metering_plugin import Configured
 
 Respond = Callable[["Received", asyncio.StreamWriter], Awaitable[bool]]
 
@@ -53,14 +54,17 @@ class RecordingRuntime:
     """Stands where the metering runtime does and keeps what it is told."""
 
     def __init__(self) -> None:
-        self.instances: Mapping[str, MeteringConfig] = {}
+        self.instances: Mapping[str, Configured] = {}
         self.logged: list[tuple[str, Exchange]] = []
         self.kept_out: list[tuple[str, str]] = []
         self.stopped: bool | None = None
         self._arrived = asyncio.Event()
 
-    def configure(self, instances: Mapping[str, MeteringConfig]) -> None:
+    def configure(self, instances: Mapping[str, Configured]) -> None:
         self.instances = dict(instances)
+
+    def access(self, instance_id: str, request: AccessRequest, go_on: Callable[[], None]) -> bool:
+        return True
 
     def log(self, instance_id: str, exchange: Exchange) -> None:
         self.logged.append((instance_id, exchange))

@@ -59,7 +59,7 @@ def test_a_plugin_is_given_back_with_its_token_and_every_default() -> None:
         assert made["protocols"] == ["grpc", "grpcs", "http", "https"]
         assert made["created_at"] == made["updated_at"]
         assert (await admin_call(b, "GET", f"/plugins/{made['id']}/")).json == made
-        assert b.runtime.instances[made["id"]].api_token == ""  # what cannot be looked up is empty
+        assert b.runtime.instances[made["id"]].config.api_token == ""  # what cannot be looked up is empty
 
     run(test)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 from admin_client import admin_call
 from gateway_on_a_bench import Bench, bench, example_state
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugin_emulator.documents import Problem
 from plugin_emulator.gateway.admin_errors import invalid_configuration
@@ -27,7 +30,11 @@ def test_the_node_tells_its_version_status_and_counters() -> None:
         assert (await admin_call(b, "GET", "/")).json["version"] == "3.16.0"
         async with b.client() as client:
             await client.get("/open")
-        assert (await admin_call(b, "GET", "/status")).json["server"]["total_requests"] == 1
+        told = (await admin_call(b, "GET", "/status")).json["server"]
+        # Its own calls count, as on every node: GET /, the one request, and this.
+        assert (told["total_requests"], told["connections_accepted"]) == (3, 3)
+        assert told["connections_active"] == told["connections_writing"] + told["connections_waiting"]
+        assert told["connections_writing"] >= 1
         assert (await admin_call(b, "GET", "/metering")).json == {"requests": 1}
 
     run(test)
@@ -135,3 +142,87 @@ def test_problems_are_printed_the_way_kong_prints_them() -> None:
         '{port="value should be between 0 and 65535"}}}'
     )
     assert answer["fields"]["services"][0]["plugins"] == [None, {"config": {"nope": "unknown field"}}]
+
+
+def test_errors_are_flattened_entity_by_entity_when_asked_for() -> None:
+    """decK asks for them so: nested entities are items of their own, places count from 1, secrets stay where sent."""
+    state = {
+        "_format_version": "3.0",
+        "_nope": 1,
+        "services": [
+            {"id": "1", "name": "s", "tags": ["a"], "port": 0.5, "routes": [{"name": "r", "paths": ["/", "x"]}]},
+            {"name": "sound", "url": "http://h"},
+        ],
+    }
+
+    async def test(b: Bench) -> None:
+        answers = []
+        for wish in ("flatten_errors=1", "flatten_errors=true", "flatten_errors=0"):
+            body = json.dumps(state).encode()
+            answers.append(await admin_call(b, "POST", f"/config?{wish}", body, "application/json"))
+        assert [answer.status for answer in answers] == [400, 400, 400]
+        told = answers[0].json
+        assert told == answers[1].json
+        assert "flattened_errors" not in answers[2].json
+        assert told["fields"] == {"_nope": "unknown field"}
+        service, route = told["flattened_errors"]
+        assert (service["entity_type"], service["entity_name"], service["entity_id"]) == ("service", "s", "1")
+        assert service["entity_tags"] == ["a"]
+        assert service["entity"] == {"id": "1", "name": "s", "tags": ["a"], "port": 0.5}
+        assert {"port", "host", "id"} == {error["field"] for error in service["errors"]}
+        assert route["entity_type"] == "route"
+        assert route["errors"] == [
+            {"type": "field", "field": "paths.2", "message": "should start with: / (fixed path) or ~/ (regex path)"}
+        ]
+
+    run(test)
+
+
+def test_status_tells_of_a_database_only_where_there_is_one() -> None:
+    async def told(db_less: bool) -> dict[str, Any]:
+        async with bench(admin=True, db_less=db_less) as b:
+            return (await admin_call(b, "GET", "/status")).json
+
+    assert asyncio.run(told(db_less=False))["database"] == {"reachable": True}
+    assert "database" not in asyncio.run(told(db_less=True))
+
+
+AI_PROXY = {"route_type": "llm/v1/chat", "model": {"provider": "openai"}}
+
+
+def test_every_emulated_plugin_is_listed_shows_its_schema_and_can_be_checked() -> None:
+    """ai-proxy among them, in ``/``, ``/plugins/enabled`` and ``/schemas/plugins/…`` alike."""
+
+    async def test(b: Bench) -> None:
+        enabled = (await admin_call(b, "GET", "/plugins/enabled")).json["enabled_plugins"]
+        assert {"key-auth", "ai-proxy", "metering-and-billing", "amberflo"} <= set(enabled)
+        assert (await admin_call(b, "GET", "/")).json["plugins"]["available_on_server"] == dict.fromkeys(
+            enabled, True
+        )
+        for name in enabled:
+            fields = (await admin_call(b, "GET", f"/schemas/plugins/{name}")).json["fields"]
+            assert {"protocols", "config"} <= {each for field in fields for each in field}
+
+        async def checked(config: Any) -> Any:
+            body = json.dumps({"name": "ai-proxy", "config": config}).encode()
+            return await admin_call(b, "POST", "/schemas/plugins/validate", body, "application/json")
+
+        assert (await checked(AI_PROXY)).status == 200
+        refused = await checked({"model": {}})
+        assert refused.status == 400
+        missing = "required field missing"
+        assert refused.json["fields"] == {"config": {"route_type": missing, "model": {"provider": missing}}}
+
+    run(test)
+
+
+@settings(max_examples=50, derandomize=True, deadline=None)
+@given(st.text(st.sampled_from('a/\\"\u00e9~') | st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1))
+def test_any_text_comes_back_as_it_was_given_though_slashes_are_escaped(name: str) -> None:
+    async def test(b: Bench) -> None:
+        body = json.dumps({"custom_id": name}).encode()
+        answer = await admin_call(b, "POST", "/consumers", body, "application/json")
+        assert answer.json["custom_id"] == name
+        assert re.search(rb"(?<!\\)/", answer.body) is None
+
+    run(test)

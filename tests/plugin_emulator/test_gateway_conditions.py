@@ -13,7 +13,8 @@ from gateway_on_a_bench import Bench, bench, example_state, load, metering
 
 from plugin_emulator.gateway.snapshot import Snapshot
 from plugin_emulator.metering_and_billing.config import MeteringConfig
-from plugin_emulator.runtime.metering_runtime import MeteringRuntime
+from plugin_emulator.metering_plugin import Configured
+from plugin_emulator.metering_plugins import metering_runtime
 
 KEY = "apikey: alice-key"
 
@@ -213,8 +214,8 @@ def test_a_disabled_instance_with_a_condition_is_no_plugin_of_the_route() -> Non
 
 @in_a_loop
 async def test_drp_4_what_a_condition_keeps_out_is_counted_with_its_rule() -> None:
-    runtime = MeteringRuntime()
-    runtime.configure({"i": MeteringConfig("http://127.0.0.1:9/", "t")})
+    runtime = metering_runtime()
+    runtime.configure({"i": Configured("metering-and-billing", MeteringConfig("http://127.0.0.1:9/", "t"))})
     runtime.keep_out("i", "FLT-6", "the condition is false")
     runtime.keep_out("i", "FLT-6", "the condition is false")
     runtime.keep_out("gone", "FLT-6", "the condition is false")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.cli.kong_gateway import arguments
 from plugin_emulator.documents import InvalidDocument
 from plugin_emulator.gateway.kong_environment import Listener, read_environment
+from plugin_emulator.log_line import LOG_LEVELS
 
 
 def test_without_any_variable_it_listens_where_kong_does() -> None:
@@ -43,6 +44,13 @@ def test_no_admin_api_is_what_off_means() -> None:
     assert "--no-admin" in arguments(asked, Path("kong.yml"))
 
 
+@pytest.mark.parametrize("form", ["username", "prefixed-id"])
+def test_a_variable_says_how_consumers_are_named(form: str) -> None:
+    words = arguments(read_environment({"KONG_METERING_SUBJECT_FORM": form}), Path("kong.yml"))
+    assert words[words.index("--subject-form") + 1] == form
+    assert read_environment({}).subject_form == "username"
+
+
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
@@ -55,6 +63,10 @@ def test_no_admin_api_is_what_off_means() -> None:
         ({"KONG_PROXY_LISTEN": "off"}, "KONG_PROXY_LISTEN: a gateway without a proxy has nothing to do"),
         ({"KONG_PROXY_LISTEN": "0.0.0.0:8443 ssl"}, "KONG_PROXY_LISTEN: no plain HTTP address"),
         ({"KONG_LOG_LEVEL": "warning"}, "KONG_LOG_LEVEL: 'warning' is not known (did you mean 'warn'?)"),
+        (
+            {"KONG_METERING_SUBJECT_FORM": "usernames"},
+            "KONG_METERING_SUBJECT_FORM: 'usernames' is not known (did you mean 'username'?)",
+        ),
         ({"KONG_METERING_GATEWAY": "2.8"}, "KONG_METERING_GATEWAY: '2.8' is not known"),
     ],
 )
@@ -70,9 +82,18 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(caught.value.problems) == 3
 
 
-def test_a_variable_without_effect_is_noted_by_name_and_one_without_bearing_is_not() -> None:
-    asked = read_environment({"KONG_ROLE": "secret-value", "KONG_NGINX_WORKER_PROCESSES": "1", "KONG_PREFIX": "/x"})
-    assert asked.notes == ("KONG_ROLE has no effect in the emulated gateway",)
+@pytest.mark.parametrize(
+    "name", ["KONG_ROLE", "KONG_PLUGINS", "KONG_LUA_PACKAGE_PATH", "KONG_NGINX_WORKER_PROCESSES"]
+)
+def test_every_variable_without_effect_is_noted_by_name(name: str) -> None:
+    asked = read_environment({name: "secret-value", "KONG_LOG_LEVEL": "info", "PATH": "/bin"})
+    assert asked.notes == (f"{name} has no effect in the emulated gateway",)
+
+
+@pytest.mark.parametrize("level", LOG_LEVELS)
+def test_the_log_level_is_that_of_the_gateway(level: str) -> None:
+    words = arguments(read_environment({"KONG_LOG_LEVEL": level}), Path("kong.yml"))
+    assert words[words.index("--log-level") + 1] == level
 
 
 @settings(max_examples=200, derandomize=True)

@@ -16,7 +16,9 @@ import pytest
 from aiohttp import web
 
 from plugin_emulator.exchange import Exchange
-from plugin_emulator.metering_and_billing.config import MeteringConfig, load_config
+from plugin_emulator.metering_and_billing.config import PLUGIN_NAME, load_config
+from plugin_emulator.metering_plugin import Configured
+from plugin_emulator.metering_plugins import metering_runtime
 from plugin_emulator.runtime.metering_runtime import MeteringRuntime
 
 TOKEN = "spat_secret_of_the_test"
@@ -72,10 +74,10 @@ async def endpoint(context: ssl.SSLContext | None = None) -> AsyncIterator[Endpo
         await runner.cleanup()
 
 
-def config(ingest: Endpoint, queue: dict[str, Any] | None = None, **more: Any) -> MeteringConfig:
+def config(ingest: Endpoint, queue: dict[str, Any] | None = None, **more: Any) -> Configured:
     subject = {"look_up_value_in": "header", "field": "x-tenant-id"}
     given = {"ingest_endpoint": ingest.url, "api_token": TOKEN, "subject": subject, "queue": queue or {}, **more}
-    return load_config(given)
+    return Configured(PLUGIN_NAME, load_config(given))
 
 
 def request(tenant: str | None) -> Exchange:
@@ -99,7 +101,7 @@ def run(scenario: Scenario) -> None:
 
     async def main() -> None:
         lines: list[str] = []
-        runtime = MeteringRuntime(log=lines.append)
+        runtime = metering_runtime(log=lines.append)
         async with endpoint() as ingest:
             try:
                 await scenario(ingest, runtime, lines)
@@ -315,7 +317,7 @@ def test_dlv3_an_untrusted_certificate_is_refused_unless_ssl_verify_is_off(
 ) -> None:
     async def main() -> None:
         lines: list[str] = []
-        runtime = MeteringRuntime(log=lines.append)
+        runtime = metering_runtime(log=lines.append)
         async with endpoint(self_signed) as ingest:
             runtime.configure({"p": config(ingest, {"max_retry_time": -1}, ssl_verify=verify)})
             runtime.log("p", request("a"))

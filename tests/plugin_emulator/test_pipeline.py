@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugin_emulator.event_ids import id_source
 from plugin_emulator.exchange import Exchange, Request, Response, Route
 from plugin_emulator.metering_and_billing.config import load_config
-from plugin_emulator.metering_and_billing.event_time import id_source, rfc3339
+from plugin_emulator.metering_and_billing.event_time import rfc3339
 from plugin_emulator.metering_and_billing.events import last_upstream_status
 from plugin_emulator.metering_and_billing.pipeline import Drop, Outcome, Pipeline
 
