@@ -20,6 +20,20 @@ class CapturedEvent(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
+class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How a request fared that was passed on to ``host``, the real ingest endpoint.
+
+    ``seconds`` is how long it took, ``status`` what it answered and ``size`` the length of its body, decoded, in
+    bytes. ``failure`` says why there was no answer; ``status`` is then None.
+    """
+
+    host: str
+    seconds: float
+    status: int | None = None
+    size: int = 0
+    failure: str | None = None
+
+
 class CapturedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One request with what was decided about it.
 
@@ -27,7 +41,8 @@ class CapturedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     ``arrived_at`` is in seconds since the epoch, ``monotonic`` in seconds of a clock that is never set back, for
     intervals. ``path`` includes the query and, in a lane, its prefix. ``headers`` are redacted. The body is ``body``
     when it is UTF-8 text and ``body_base64`` otherwise, exactly as received; ``size`` is its length in bytes.
-    ``status`` is None when the client got no answer; ``fault`` names what the fault script did.
+    ``status`` is None when the client got no answer; ``fault`` names what the fault script did. ``relayed`` is None
+    for a request that was passed on to nobody.
     """
 
     n: int
@@ -46,6 +61,7 @@ class CapturedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     fault: str | None = None
     findings: tuple[Finding, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    relayed: Relayed | None = None
 
     def body_bytes(self) -> bytes:
         """Return the body exactly as received."""

@@ -1,9 +1,8 @@
-"""The capture file: every request the ingest endpoint received, one JSON line each, safe against a killed process.
+"""The capture file: every request the ingest endpoint received, safe against a killed process.
 
-A line is handed to the operating system in one write before the request is answered, so an event answered with
-success is in the file even if the process is killed with SIGKILL right after. (It is not forced to the disk: a
-power cut can lose the last lines.) The file is only ever appended to. The first line of each opening is a header
-with the format's version.
+A request is committed before it is answered, so an event answered with success is in the file even if the process is
+killed with SIGKILL right after. The file is an SQLite database (``harness.capture.database``); captures of format
+version 1, JSON lines, can be read.
 """
 
 from __future__ import annotations
@@ -12,74 +11,120 @@ import contextlib
 import errno
 import fcntl
 import os
-import time
-from collections.abc import Iterator
+import sqlite3
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import msgspec
+import zstandard
 
-from harness.capture.record import CapturedEvent, CapturedRequest
+from harness.capture.content import LARGE_LEVEL, Compressor, Decompressor, plain_content, request_of
+from harness.capture.database import is_database, open_to_write, told
+from harness.capture.errors import CaptureError, CaptureFormatError
+from harness.capture.json_lines import is_json_lines
+from harness.capture.outline import Outline, outline_of, outline_of_body
+from harness.capture.reader import CaptureReader
+from harness.capture.record import CapturedRequest
+from harness.capture.verdict import Verdict
 
-FORMAT = "kong-metering-capture"
-VERSION = 1
+__all__ = ["CaptureError", "CaptureFormatError", "CaptureReader", "CaptureWriter"]
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(CapturedRequest)
+#: Bytes that a limit must leave room for.
+LEAST_LIMIT = 65_536
+#: Outlines longer than this are compressed, too: those of batches. Shorter ones can be searched where they are.
+LONGEST_TEXT = 1024
 
-
-class CaptureError(OSError):
-    """The capture file cannot be opened or written. The message is one line with the file's name."""
-
-
-class CaptureFormatError(ValueError):
-    """The file is not a capture this version can read. The message is one line with the file's name."""
+_INSERT = "INSERT INTO requests VALUES (NULL,?,?,?,?,?,?,?,?,?,?)"
+_COLUMNS = "lane, n, arrived_at, status, fault, entries, verdict, dictionary, content"
+_SELECT = f"SELECT {_COLUMNS} FROM requests WHERE place=?"  # noqa: S608 - ours
+_encode = msgspec.json.Encoder().encode
 
 
 class CaptureWriter:
-    """Appends requests to a capture file. One process at a time has a file open for writing."""
+    """Appends requests to a capture file. One process at a time has a file open for writing; others may read it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path``, creating it if needed; what is in it stays.
+    def __init__(self, path: Path, limit: int | None = None) -> None:
+        """Open ``path``, creating it if needed; what is in it stays. ``limit`` is the largest size in bytes.
 
         Raises CaptureError when the file cannot be written or another process writes it, and CaptureFormatError when
-        it holds something else.
+        it holds something else, or a capture of a version that is only read.
         """
         self.path = path
+        self._lock = _locked(path)
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CaptureError(f"{path}: cannot be written: {error.strerror}") from None
-        try:
-            self._lock()
-            self._torn = self._left_torn()
-            header = {"format": FORMAT, "version": VERSION, "opened_at": time.time()}
-            self._write(_encoder.encode(header))
+            self._connection = open_to_write(path)
+            try:
+                self._limit = self._limited(limit)
+                self._compressor = Compressor(*self._newest_dictionary())
+            except sqlite3.Error as error:
+                self._connection.close()
+                raise told(path, error, "read") from None
         except BaseException:
-            os.close(self._descriptor)
+            os.close(self._lock)
             raise
+        self._decompressor = Decompressor(self._dictionary)
+        self._outlines = zstandard.ZstdCompressor(level=LARGE_LEVEL)
 
-    def append(self, request: CapturedRequest) -> tuple[int, int]:
-        """Write ``request``; return offset and length of its line in bytes.
+    def append(self, request: CapturedRequest, entries: Sequence[Any] | None = None) -> int:
+        """Commit ``request``; return its place.
 
-        Raises CaptureError when it could not be written whole; the file then has no part of it, or a torn
-        line that readers pass over.
+        ``entries`` are those of its body, parsed, when they are at hand (see ``outline_of``). Raises CaptureError
+        when it could not be written whole: the file then has no part of it.
         """
-        return self._write(_encoder.encode(request))
-
-    def line(self, offset: int, length: int) -> bytes:
-        """Return a line written before, as JSON, without its end of line. Raises CaptureError."""
+        if entries is not None and len(entries) == len(request.verdicts):
+            outline = outline_of(entries)
+        else:
+            outline = outline_of_body(request.body_bytes(), len(request.verdicts))
+        verdict, verdicts = _one_or_all(request.verdicts)
+        plain = plain_content(request, verdicts)
+        dictionary, content = self._compressor.compress(plain)
         try:
-            return os.pread(self._descriptor, length, offset)
-        except OSError as error:
-            raise CaptureError(f"{self.path}: cannot be read: {error.strerror}") from None
+            place = self._connection.execute(
+                _INSERT,
+                (
+                    request.lane,
+                    request.n,
+                    request.arrived_at,
+                    request.status,
+                    request.fault,
+                    len(request.verdicts),
+                    verdict,
+                    self._stored(outline),
+                    dictionary,
+                    content,
+                ),
+            ).lastrowid
+            self._learn(plain)
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+        assert place is not None
+        return place
+
+    def line(self, place: int) -> bytes:
+        """Return the request written at ``place`` as JSON. Raises CaptureError."""
+        try:
+            *columns, dictionary, content = self._connection.execute(_SELECT, (place,)).fetchone()
+            return _encode(request_of(tuple(columns), self._decompressor.decompress(dictionary, content)))
+        except (sqlite3.Error, zstandard.ZstdError) as error:
+            raise CaptureError(f"{self.path}: cannot be read: {error}") from None
 
     def close(self) -> None:
         """Close the file; harmless when it is closed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._lock >= 0:
+            self._connection.close()
+            # Not earlier: closing any descriptor of the file gives up the locks that SQLite has on it.
+            os.close(self._lock)
+            self._lock = -1
+
+    def discard(self) -> None:
+        """Close the file and remove it."""
+        self.close()
+        for tail in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                self.path.with_name(self.path.name + tail).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -89,109 +134,74 @@ class CaptureWriter:
     ) -> None:
         self.close()
 
-    def _lock(self) -> None:
+    def _stored(self, outline: Outline) -> str | bytes:
+        text = _encode(outline)
+        return text.decode() if len(text) <= LONGEST_TEXT else self._outlines.compress(text)
+
+    def _learn(self, plain: bytes) -> None:
+        dictionary = self._compressor.learn(plain)
+        if dictionary is not None:
+            row = self._connection.execute("INSERT INTO dictionaries VALUES (NULL,?)", (dictionary,))
+            assert row.lastrowid is not None
+            self._compressor.use(row.lastrowid, dictionary)
+
+    def _newest_dictionary(self) -> tuple[int, bytes] | tuple[()]:
+        newest = "SELECT number, content FROM dictionaries ORDER BY number DESC LIMIT 1"
+        found: tuple[int, bytes] | None = self._connection.execute(newest).fetchone()
+        return () if found is None else found
+
+    def _dictionary(self, number: int) -> bytes:
+        found = self._connection.execute("SELECT content FROM dictionaries WHERE number=?", (number,)).fetchone()
+        return bytes(found[0])
+
+    def _limited(self, limit: int | None) -> int | None:
+        if limit is None:
+            return None
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        pages = max(1, limit // size)
+        self._connection.execute(f"PRAGMA max_page_count={pages}")
+        return int(pages * size)
+
+    def _failure(self, error: sqlite3.Error) -> CaptureError:
+        if self._limit is not None and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return CaptureError(f"{self.path}: has reached its limit of {self._limit:,} bytes")
+        return CaptureError(f"{self.path}: cannot be written: {error}")
+
+
+def _one_or_all(verdicts: tuple[Verdict, ...]) -> tuple[str | None, tuple[Verdict, ...] | None]:
+    """Return the outcome that all ``verdicts`` have without a finding, or "mixed" and all of them."""
+    if not verdicts:
+        return None, None
+    first = verdicts[0]
+    if not first.findings and verdicts.count(first) == len(verdicts):
+        return first.verdict, None
+    return "mixed", verdicts
+
+
+def _locked(path: Path) -> int:
+    """Return a descriptor of ``path``, created if needed, that keeps other writers away. Raises as a writer does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise CaptureError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CaptureError(f"{path}: cannot be written: a capture needs a regular file")
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise CaptureError(f"{self.path}: another process is writing this capture") from None
-            # A device or a file system without locks: nothing to protect, or nothing to protect it with.
-
-    def _left_torn(self) -> bool:
-        """Return whether the last line was cut off by the end of its writer. Raises CaptureFormatError."""
-        with contextlib.suppress(OSError):  # a pipe or device has no past
-            size = os.lseek(self._descriptor, 0, os.SEEK_END)
-            if size:
-                beginning = os.pread(self._descriptor, 4096, 0)
-                _check_header(self.path, beginning)
-                if b"\n" not in beginning and not _is_header(beginning):
-                    os.ftruncate(self._descriptor, 0)  # a header cut off; there was nothing after it
-                    return False
-                return os.pread(self._descriptor, 1, size - 1) != b"\n"
-        return False
-
-    def _write(self, document: bytes) -> tuple[int, int]:
-        if self._descriptor < 0:
-            raise CaptureError(f"{self.path}: is closed")
-        data = (b"\n" if self._torn else b"") + document + b"\n"
-        start, written = -1, 0
-        try:
-            with contextlib.suppress(OSError):
-                start = os.lseek(self._descriptor, 0, os.SEEK_END)
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:] if written else data)
-        except OSError as error:
-            if written:
-                self._take_back(start)
-            raise CaptureError(f"{self.path}: cannot be written: {error.strerror}") from None
-        offset = start + (1 if self._torn else 0)
-        self._torn = False
-        return offset, len(document)
-
-    def _take_back(self, start: int) -> None:
-        """Cut off the part of a line that was written; if even that fails, the next line starts afresh."""
-        try:
-            os.ftruncate(self._descriptor, start)
-        except OSError:
-            self._torn = True
-
-
-class CaptureReader:
-    """Reads a capture file line by line, in memory for one line only.
-
-    ``torn`` counts the incomplete lines passed over so far: each is what a killed process left behind, a request
-    that had not been answered.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.torn = 0
-
-    def requests(self) -> Iterator[CapturedRequest]:
-        """Yield every request, in the order in which they were decided.
-
-        Raises CaptureError when the file cannot be read and CaptureFormatError when it is none.
-        """
-        self.torn = 0
-        try:
-            with self.path.open("rb") as file:
-                _check_header(self.path, file.peek(4096)[:4096])
-                yield from self._lines(file)
-        except OSError as error:
-            raise CaptureError(f"{self.path}: cannot be read: {error.strerror}") from None
-
-    def events(self) -> Iterator[CapturedEvent]:
-        """Yield every event of every request. Raises as ``requests`` does."""
-        for request in self.requests():
-            yield from request.events()
-
-    def _lines(self, file: BinaryIO) -> Iterator[CapturedRequest]:
-        for line in file:
-            try:
-                yield _decoder.decode(line)
-            except msgspec.ValidationError as error:
-                if not _is_header(line):
-                    raise CaptureFormatError(
-                        f"{self.path}: has a line that is no captured request: {error}"
-                    ) from None
-            except msgspec.DecodeError:
-                self.torn += 1
-
-
-def _check_header(path: Path, beginning: bytes) -> None:
-    first, end, _ = beginning.partition(b"\n")
-    if not beginning or _is_header(first):
-        return
-    # A header that was cut off by the end of its writer is a capture without a request.
-    start = _encoder.encode({"format": FORMAT, "version": VERSION})[:-1]
-    if not end and (start.startswith(first) or first.startswith(start)):
-        return
-    raise CaptureFormatError(f"{path}: is not a capture file of format version {VERSION}; choose another file")
-
-
-def _is_header(line: bytes) -> bool:
-    try:
-        header: Any = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return False
-    return isinstance(header, dict) and header.get("format") == FORMAT and header.get("version") == VERSION
+                raise CaptureError(f"{path}: another process is writing this capture") from None
+            # A file system without locks: nothing to protect it with.
+        beginning = os.pread(descriptor, 4096, 0)
+        if is_json_lines(beginning):
+            raise CaptureFormatError(
+                f"{path}: is a capture of format version 1, which is only read; choose another file, or make a new "
+                f"one of it with: kong-metering capture convert {path} NEW"
+            )
+        if beginning and not is_database(beginning):
+            raise CaptureFormatError(f"{path}: is not a capture file; choose another file")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

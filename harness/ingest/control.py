@@ -43,11 +43,15 @@ class IngestControl:
         token: str | None = None,
         script: Sequence[Any] | dict[str, Any] | None = None,
         profile: str = "v3",
-        path_suffix: str = "/events",
+        path_suffix: str | None = None,
         lenient: bool = False,
         thorough: bool = False,
     ) -> None:
-        """Set up lane ``name`` afresh; ``token`` None takes any bearer token. Raises ControlError."""
+        """Set up lane ``name`` afresh, with the manners of an ingest API (``profile``). Raises ControlError.
+
+        ``token`` is the credential it takes, a bearer token or an API key; None takes any. ``path_suffix`` None is
+        the one of the API.
+        """
         document = {
             "token": token,
             "script": script,
@@ -72,6 +76,19 @@ class IngestControl:
     def remove_faults(self, name: str) -> None:
         """Let nothing be out of the ordinary in lane ``name`` from the next request on. Raises ControlError."""
         self._call("DELETE", f"{self._lane(name)}/faults")
+
+    def set_fault(self, name: str, step: Any, seconds: float | None = None) -> None:
+        """Let ``step`` (of a fault script) happen to every request of lane ``name`` that arrives from now on.
+
+        It is stronger than the fault script, replaces one that was set before, and is over after ``seconds`` or, when
+        those are None, with ``clear_fault``. Requests that hang are let go when the seconds are over. Raises
+        ControlError.
+        """
+        self._call("PUT", f"{self._lane(name)}/fault", json.dumps({"fault": step, "for": seconds}).encode())
+
+    def clear_fault(self, name: str) -> None:
+        """End what ``set_fault`` began; harmless when it is over. Raises ControlError."""
+        self._call("DELETE", f"{self._lane(name)}/fault")
 
     def counts(self, name: str = "") -> dict[str, int]:
         """Return a lane's number of requests and events, and of events by verdict. Raises ControlError."""

@@ -7,6 +7,8 @@ GET     ``/lanes/<name>/requests?after=N&wait=S``     captured requests from the
 DELETE  ``/lanes/<name>``                             remove it; requests hanging in it are let go
 POST    ``/lanes/<name>/faults``                      a fault script for the requests to come, behind what is set
 DELETE  ``/lanes/<name>/faults``                      no faults for the requests to come
+PUT     ``/lanes/<name>/fault``                       one ``fault`` for all requests, ``for`` so many seconds
+DELETE  ``/lanes/<name>/fault``                       the end of that one
 GET     ``/lanes``                                    names and counts of all lanes
 ======  ============================================  =====================================================
 
@@ -19,15 +21,18 @@ import asyncio
 import dataclasses
 import json
 import math
+import time
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
 from harness.capture.store import CaptureError
+from harness.ingest.apis import APIS
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
 from harness.ingest.lanes import Lane, Lanes, is_lane_name
-from harness.ingest.profile import PROFILES
+from harness.ingest.timed_fault import parse_timed_fault
 from plugin_emulator.documents import InvalidDocument, did_you_mean
 
 #: Most requests in one reply, so that a reply stays small; the reader asks again.
@@ -38,11 +43,15 @@ _KEYS = ("token", "script", "profile", "path_suffix", "lenient", "thorough")
 
 
 class ControlServer:
-    """Serves the control interface for ``lanes``; ``defaults`` apply to what a PUT leaves out."""
+    """Serves the control interface for ``lanes``; ``defaults`` apply to what a PUT leaves out.
 
-    def __init__(self, lanes: Lanes, defaults: IngestSettings) -> None:
+    ``more`` are routes of the process beside its lanes' own.
+    """
+
+    def __init__(self, lanes: Lanes, defaults: IngestSettings, more: Iterable[web.AbstractRouteDef] = ()) -> None:
         self._lanes = lanes
         self._defaults = defaults
+        self._more = tuple(more)
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -56,7 +65,10 @@ class ControlServer:
                 web.delete("/lanes/{name:[^/]*}", self._delete),
                 web.post("/lanes/{name:[^/]*}/faults", self._add_faults),
                 web.delete("/lanes/{name:[^/]*}/faults", self._remove_faults),
+                web.put("/lanes/{name:[^/]*}/fault", self._set_fault),
+                web.delete("/lanes/{name:[^/]*}/fault", self._clear_fault),
                 web.get("/lanes/{name:[^/]*}/requests", self._requests),
+                *self._more,
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
@@ -115,6 +127,25 @@ class ControlServer:
         lane.script = FaultScript()
         return web.Response(status=204)
 
+    async def _set_fault(self, request: web.Request) -> web.Response:
+        lane = self._lanes.get(request.match_info["name"])
+        if lane is None:
+            return _gone()
+        try:
+            lane.timed = parse_timed_fault(json.loads(await request.text()), time.monotonic())
+        except InvalidDocument as error:
+            return _wrong(*(f"fault{problem}" for problem in error.problems))
+        except ValueError as error:  # not JSON, or a member that cannot be used
+            return _wrong(str(error))
+        return web.json_response(_counts(lane))
+
+    async def _clear_fault(self, request: web.Request) -> web.Response:
+        lane = self._lanes.get(request.match_info["name"])
+        if lane is None:
+            return _gone()
+        lane.timed = None
+        return web.Response(status=204)
+
     async def _requests(self, request: web.Request) -> web.Response:
         lane = self._lanes.get(request.match_info["name"])
         if lane is None:
@@ -129,7 +160,7 @@ class ControlServer:
         await _wait_for(lane, after, min(wait, LONGEST_WAIT))
         if lane.closed:
             return _gone()
-        end = min(len(lane.offsets), after + PAGE)
+        end = min(len(lane.places), after + PAGE)
         try:
             lines = [self._lanes.line(lane, index) for index in range(after, end)]
         except CaptureError as error:
@@ -144,7 +175,7 @@ async def _wait_for(lane: Lane, after: int, seconds: float) -> None:
     lane.listeners.add(more.set)
     try:
         async with asyncio.timeout(seconds):
-            while len(lane.offsets) <= after and not lane.closed:
+            while len(lane.places) <= after and not lane.closed:
                 more.clear()
                 await more.wait()
     except TimeoutError:
@@ -168,12 +199,12 @@ def _lane_settings(document: Any, defaults: IngestSettings) -> tuple[IngestSetti
             raise ValueError("token must be a non-empty string, or null to take any")
         changes["tokens"] = frozenset({token} if token else ())
     if "profile" in document:
-        if document["profile"] not in PROFILES:
-            raise ValueError(f"profile must be one of: {', '.join(PROFILES)}")
-        changes["profile"] = PROFILES[document["profile"]]
+        if document["profile"] not in APIS:
+            raise ValueError(f"profile must be one of: {', '.join(APIS)}")
+        changes["api"] = APIS[document["profile"]]
     if "path_suffix" in document:
-        if not isinstance(document["path_suffix"], str):
-            raise ValueError("path_suffix must be a string")
+        if not isinstance(document["path_suffix"], str | None):
+            raise ValueError("path_suffix must be a string, or null for the one of the profile's API")
         changes["path_suffix"] = document["path_suffix"]
     for flag in ("lenient", "thorough"):
         if flag in document:

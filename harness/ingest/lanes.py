@@ -12,13 +12,15 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.capture.record import CapturedRequest, body_members
+from harness.capture.record import CapturedRequest, Relayed, body_members
 from harness.capture.redaction import redacted
 from harness.capture.store import CaptureError, CaptureWriter
 from harness.ingest.core import IngestCore, IngestSettings
 from harness.ingest.faults import NO_FAULT, Fault, FaultScript
-from harness.ingest.messages import IngestRequest, Receipt
+from harness.ingest.messages import ACCEPTED, Answer, IngestRequest, Receipt
+from harness.ingest.parsed_later import ParsedLater
 from harness.ingest.problem import problem
+from harness.ingest.timed_fault import TimedFault
 
 _PREFIX = re.compile(r"/lane/([^/?#]*)(?=[/?#]|$)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -27,6 +29,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 def is_lane_name(text: str) -> bool:
     """Return whether ``text`` can name a lane; "" is the lane without a name."""
     return text == "" or _NAME.fullmatch(text) is not None
+
+
+def without_lane(path: str) -> str:
+    """Return ``path`` without the steps that select a lane."""
+    match = _PREFIX.match(path)
+    return path[match.end() :] if match else path
 
 
 @dataclass
@@ -44,15 +52,20 @@ class Counts:
         """Count one request with its verdicts."""
         self.requests += 1
         self.events += len(receipt.verdicts)
-        for verdict in receipt.verdicts:
-            setattr(self, verdict.verdict, getattr(self, verdict.verdict) + 1)
+        plain = receipt.verdicts.count(ACCEPTED)  # nearly always all of them, and it takes no time
+        self.accepted += plain
+        if plain < len(receipt.verdicts):
+            for verdict in receipt.verdicts:
+                if verdict != ACCEPTED:
+                    setattr(self, verdict.verdict, getattr(self, verdict.verdict) + 1)
 
 
 @dataclass(eq=False)
 class Lane:
     """One endpoint. ``arrived`` counts requests by their heads; ``listeners`` are called after each is captured.
 
-    ``offsets`` and ``lengths`` say where in the capture file the lane's requests are, so none stays in memory.
+    ``timed`` is a fault for all requests of a time; while it lasts it is stronger than ``script``.
+    ``places`` says where in the capture file the lane's requests are, so none stays in memory.
     """
 
     name: str
@@ -60,15 +73,24 @@ class Lane:
     script: FaultScript
     arrived: int = 0
     closed: bool = False
+    timed: TimedFault | None = None
     counts: Counts = field(default_factory=Counts)
-    offsets: array[int] = field(default_factory=lambda: array("Q"))
-    lengths: array[int] = field(default_factory=lambda: array("Q"))
+    places: array[int] = field(default_factory=lambda: array("Q"))
     listeners: set[Callable[[], None]] = field(default_factory=set)
 
     def notify(self) -> None:
         """Call the listeners."""
         for listener in list(self.listeners):
             listener()
+
+    def fault_at(self, now: float) -> Fault:
+        """Return the fault of the request that has just been counted as arrived, at ``now`` (monotonic seconds)."""
+        if self.timed is not None:
+            fault = self.timed.at(now)
+            if fault is not None:
+                return fault
+            self.timed = None
+        return self.script.fault_for(self.arrived)
 
 
 @dataclass(frozen=True)
@@ -89,14 +111,21 @@ Observer = Callable[[CapturedRequest, Receipt], None]
 class Lanes:
     """All lanes of one ingest process, over one capture file.
 
-    ``observer`` is told of each request once it is captured. Not safe for several threads at once.
+    ``observer`` is told of each request once it is captured; ``complain`` gets a line when the capture begins to take
+    none. Not safe for several threads at once.
     """
 
     def __init__(
-        self, capture: CaptureWriter, settings: IngestSettings, script: FaultScript, observer: Observer | None = None
+        self,
+        capture: CaptureWriter,
+        settings: IngestSettings,
+        script: FaultScript,
+        observer: Observer | None = None,
+        complain: Callable[[str], None] | None = None,
     ) -> None:
         self._capture = capture
         self._observer = observer
+        self._complain = complain
         self._lanes: dict[str, Lane] = {}
         self._strays = 0
         self.counts = Counts()
@@ -135,8 +164,8 @@ class Lanes:
             self._strays += 1
             return Arrival(None, name, self._strays, NO_FAULT, time.time(), time.monotonic())
         lane.arrived += 1
-        fault = lane.script.fault_for(lane.arrived)
-        return Arrival(lane, name, lane.arrived, fault, time.time(), time.monotonic())
+        now = time.monotonic()
+        return Arrival(lane, name, lane.arrived, lane.fault_at(now), time.time(), now)
 
     def receive(self, arrival: Arrival, request: IngestRequest) -> Receipt:
         """Decide on a request and write it to the capture; only then may the host answer.
@@ -149,49 +178,71 @@ class Lanes:
             receipt = Receipt(problem(404, f"There is no lane [{arrival.lane_name}]", f"stray-{arrival.number}"))
         else:
             receipt = lane.core.receive(request, arrival.fault)
-        record = _record(arrival, request, receipt, arrival.fault.label)
-        where = self._write(record)
-        if where is None:
+        return self._kept(arrival, request, receipt)
+
+    def witness(self, arrival: Arrival, request: IngestRequest, answer: Answer, relayed: Relayed) -> Receipt:
+        """Judge a request of a lane that was passed on, and write it with the ``answer`` to the capture.
+
+        When the capture cannot be written the answer is 503 here, too: the client sends the batch again, and the
+        endpoint behind knows it again.
+        """
+        assert arrival.lane is not None
+        return self._kept(arrival, request, arrival.lane.core.witness(request, answer, arrival.fault), relayed)
+
+    def abandon(
+        self, arrival: Arrival, request: IngestRequest, why: str = "incomplete", answer: Answer | None = None
+    ) -> None:
+        """Record a request whose body never came whole, and ``why``: its client left, was too slow, sent too much."""
+        receipt = Receipt(answer)
+        record = _record(arrival, request, receipt, why)
+        place = self._write(record, receipt)
+        if place is not None:
+            self._count(arrival.lane, record, receipt, place)
+
+    def line(self, lane: Lane, index: int) -> bytes:
+        """Return the ``index``-th captured request of ``lane`` as JSON. Raises CaptureError."""
+        return self._capture.line(lane.places[index])
+
+    def _kept(
+        self, arrival: Arrival, request: IngestRequest, receipt: Receipt, relayed: Relayed | None = None
+    ) -> Receipt:
+        """Write and count a request; return its receipt, or that of a request that could not be written."""
+        lane = arrival.lane
+        record = _record(arrival, request, receipt, arrival.fault.label, relayed)
+        place = self._write(record, receipt)
+        if place is None:
             if lane is None:
                 return Receipt(problem(503, "The capture cannot be written", f"stray-{arrival.number}"))
             lane.core.forget(receipt)
             return Receipt(lane.core.unavailable("The capture cannot be written") if arrival.fault.answers else None)
-        self._count(lane, record, receipt, where)
+        self._count(lane, record, receipt, place)
         return receipt
 
-    def abandon(self, arrival: Arrival, request: IngestRequest) -> None:
-        """Record a request whose client left before the body was complete."""
-        receipt = Receipt(None)
-        record = _record(arrival, request, receipt, "incomplete")
-        where = self._write(record)
-        if where is not None:
-            self._count(arrival.lane, record, receipt, where)
-
-    def line(self, lane: Lane, index: int) -> bytes:
-        """Return the ``index``-th captured request of ``lane`` as JSON. Raises CaptureError."""
-        return self._capture.line(lane.offsets[index], lane.lengths[index])
-
-    def _write(self, record: CapturedRequest) -> tuple[int, int] | None:
+    def _write(self, record: CapturedRequest, receipt: Receipt) -> int | None:
+        events = receipt.events
         try:
-            where = self._capture.append(record)
+            place = self._capture.append(record, events.quick if isinstance(events, ParsedLater) else events)
         except CaptureError as error:
+            if self.capture_failure is None and self._complain is not None:
+                self._complain(f"{error}; events are answered 503")
             self.capture_failure = str(error)
             return None
         self.capture_failure = None
-        return where
+        return place
 
-    def _count(self, lane: Lane | None, record: CapturedRequest, receipt: Receipt, where: tuple[int, int]) -> None:
+    def _count(self, lane: Lane | None, record: CapturedRequest, receipt: Receipt, place: int) -> None:
         self.counts.add(receipt)
         if lane is not None:
             lane.counts.add(receipt)
-            lane.offsets.append(where[0])
-            lane.lengths.append(where[1])
+            lane.places.append(place)
             lane.notify()
         if self._observer is not None:
             self._observer(record, receipt)
 
 
-def _record(arrival: Arrival, request: IngestRequest, receipt: Receipt, fault: str | None) -> CapturedRequest:
+def _record(
+    arrival: Arrival, request: IngestRequest, receipt: Receipt, fault: str | None, relayed: Relayed | None = None
+) -> CapturedRequest:
     kinds = request.header_values("content-type")
     return CapturedRequest(
         n=arrival.number,
@@ -208,5 +259,6 @@ def _record(arrival: Arrival, request: IngestRequest, receipt: Receipt, fault: s
         fault=fault,
         findings=receipt.findings,
         verdicts=tuple(receipt.verdicts),
+        relayed=relayed,
         **body_members(request.body),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
-from harness.ingest.formats import instant
+from harness.ingest.cloudevents.formats import instant
 
 _NEVER_FILLED_IN = ("id", "source", "specversion", "type")
 

@@ -1,4 +1,4 @@
-"""The memory that makes a second delivery of an event a duplicate, in bounded space."""
+"""The memory that makes a second delivery of an event or record a duplicate, in bounded space."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 DEFAULT_REMEMBERED = 1_000_000
 
 
-#: Returns the mark of a (source, id).
+#: Returns the mark of what an entry is known again by: a tuple or a string.
 mark = hash
 
 
-class SeenEvents:
-    """Marks of the events taken in, by (source, id) (EVT-3).
+class SeenEntries:
+    """Marks of the entries taken in, by what their API knows one again by (EVT-3, AMB-2).
 
-    Remembers at least the last ``at_least`` events and at most twice as many, about 80 bytes each: what a real
-    endpoint forgets by age, this one forgets by number. A mark is a 64-bit keyed hash, so that two different events
+    Remembers at least the last ``at_least`` entries and at most twice as many, about 80 bytes each: what a real
+    endpoint forgets by age, this one forgets by number. A mark is a 64-bit keyed hash, so that two different entries
     share one about once in 10¹³.
     """
 
@@ -45,7 +45,7 @@ class SeenEvents:
         return True
 
     def forget(self, marks: Iterable[int]) -> None:
-        """Take out ``marks``, as if their events had never arrived."""
+        """Take out ``marks``, as if their entries had never arrived."""
         gone = set(marks)
         self._recent -= gone
         self._older -= gone

@@ -17,6 +17,11 @@ from jsonschema import FormatChecker
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(\.\d+)?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
+#: What to ask jsonschema-rs for a date-time: by the format alone it also takes any of ``*+,-./`` for a digit.
+NATIVE_DATE_TIME = {
+    "format": "date-time",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+}
 _PCHAR = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})"
 _QUERY = re.compile(rf"(?:{_PCHAR}|[/?])*")
 _PATH = re.compile(rf"(?:{_PCHAR}|/)*")

@@ -1,0 +1,151 @@
+"""The life of one entry as far as a capture knows it: what it says, how it was judged, and each time it came.
+
+What happened before the ingest endpoint is not in a capture; whoever knows it puts it beside these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from harness.capture.reader import CaptureReader
+from harness.capture.record import CapturedRequest
+from harness.capture.selection import Selection
+from harness.capture.verdict import Finding
+
+
+class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One time that the entry came.
+
+    ``at`` is in seconds since the epoch; ``wait`` is the seconds since the delivery before it, by a clock that is
+    never set back. ``entries`` is the size of its batch. ``status`` is None when the client got no answer.
+    """
+
+    request: int
+    lane: str
+    n: int
+    at: float
+    wait: float | None
+    entries: int
+    position: int
+    status: int | None
+    fault: str | None
+    verdict: str
+    findings: tuple[Finding, ...] = ()
+    request_findings: tuple[Finding, ...] = ()
+
+
+class Life(msgspec.Struct, frozen=True):
+    """An entry with its deliveries, first to last. ``id`` is None for one without."""
+
+    id: str | None
+    entry: Any
+    deliveries: list[Delivery]
+
+    def conclusion(self) -> str:
+        """Return in one line what became of it."""
+        taken = [one for one in self.deliveries if one.verdict == "accepted"]
+        again = [one for one in self.deliveries if one.verdict == "duplicate"]
+        last = self.deliveries[-1]
+        tries = f"{len(self.deliveries)} deliver{'y' if len(self.deliveries) == 1 else 'ies'}"
+        if taken:
+            answered = [one for one in taken if one.status is not None]
+            more = f", then {len(again)} more that counted as duplicate" if again else ""
+            unheard = "" if answered else ", but the client got no answer and does not know"
+            return f"billed: accepted with delivery {self.deliveries.index(taken[0]) + 1} of {tries}{more}{unheard}"
+        if last.findings or last.request_findings:
+            first = (*last.findings, *last.request_findings)[0]
+            place = f" {first.pointer}" if first.pointer else ""
+            return f"not billed: {last.verdict} ({first.rule}{place}: {first.message})"
+        answer = "no answer" if last.status is None else f"answered {last.status}"
+        reason = f" by the fault script ({last.fault})" if last.fault else ""
+        return f"not billed: {tries}, the last one {answer}{reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    place: int
+    request: CapturedRequest
+    position: int
+    entry: Any
+    id: str | None
+
+
+def lives(reader: CaptureReader, key: str) -> list[Life]:
+    """Return the lives of the entries that ``key`` names, in order of their first delivery.
+
+    It names an entry by its id. When none has it, it names those with a text of that value anywhere in them, such as
+    a request id kept as an attribute, and those of ingest requests with a header of that value. Raises as ``reader``
+    does.
+    """
+    found = list(_by_id(reader, key)) or list(_by_value(reader, key))
+    groups: dict[tuple[str, Any], list[_Found]] = {}
+    for one in found:
+        groups.setdefault((one.request.lane, one.id if one.id is not None else one.place), []).append(one)
+    return [Life(group[0].id, group[0].entry, _deliveries(group)) for group in groups.values()]
+
+
+def _by_id(reader: CaptureReader, key: str) -> Iterator[_Found]:
+    places: dict[int, list[int]] = {}
+    for entry in Selection(ids=(key,)).entries(reader):
+        places.setdefault(entry.request, []).append(entry.position)
+    if not places:
+        return
+    first, last = min(places), max(places)
+    for row in reader.rows("place BETWEEN ? AND ?", (first, last)):
+        if row.place in places:
+            request = row.request()
+            events = list(request.events())
+            for position in places[row.place]:
+                yield _Found(row.place, request, position, events[position].event, key)
+
+
+def _by_value(reader: CaptureReader, key: str) -> Iterator[_Found]:
+    written = msgspec.json.encode(key)
+    for row in reader.rows("entries > 0"):
+        request = row.request()
+        by_header = any(value == key for _, value in request.headers)
+        if not by_header and written not in request.body_bytes() and key.isascii():
+            continue
+        ids = row.outline().ids
+        for event in request.events():
+            if by_header or _holds(event.event, key):
+                name = ids[event.index] if event.index < len(ids) else None
+                yield _Found(row.place, request, event.index, event.event, name)
+
+
+def _holds(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(part, key) for part in value.values())
+    if isinstance(value, list):
+        return any(_holds(part, key) for part in value)
+    return bool(value == key)
+
+
+def _deliveries(group: list[_Found]) -> list[Delivery]:
+    made: list[Delivery] = []
+    before: float | None = None
+    for one in group:
+        request = one.request
+        verdict = request.verdicts[one.position]
+        made.append(
+            Delivery(
+                one.place,
+                request.lane,
+                request.n,
+                request.arrived_at,
+                None if before is None else round(request.monotonic - before, 6),
+                len(request.verdicts),
+                one.position,
+                request.status,
+                request.fault,
+                verdict.verdict,
+                verdict.findings,
+                request.findings,
+            )
+        )
+        before = request.monotonic
+    return made

@@ -1,0 +1,194 @@
+"""Why a request was billed or not: one line for the cause, and the steps that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.journal.lives import EventLife, QueueLife, RequestLife
+from harness.journal.steps import Step, steps_of
+from harness.journal.wording import endpoint_of, endpoint_trouble, instance_name, seconds, subject_place
+from plugin_emulator.journal import Ended, Instance, Metered, PassedOver
+
+
+class Outcome(StrEnum):
+    """What became of a request, as far as it is known."""
+
+    BILLED = "billed"
+    NOT_BILLED = "not billed"
+    LOST = "lost"
+    UNDER_WAY = "under way"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a request at one metering plugin; ``rule`` is the SPEC rule behind it, None for a billed one."""
+
+    outcome: Outcome
+    cause: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The life of one request (its id).
+
+    ``cause`` is one line; with several plugins it is about the one that decides the ``outcome``: a loss weighs more
+    than an event under way, that more than a billed one, and that more than none.
+    """
+
+    request: str
+    outcome: Outcome
+    cause: str
+    rule: str | None
+    steps: tuple[Step, ...]
+
+    @property
+    def line(self) -> str:
+        """Outcome, cause and rule in one line."""
+        return f"{self.outcome}: {self.cause}{f' [{self.rule}]' if self.rule else ''}"
+
+
+_WEIGHT = (Outcome.LOST, Outcome.UNDER_WAY, Outcome.BILLED, Outcome.NOT_BILLED)
+
+
+def explain_life(life: RequestLife, queues: dict[str, QueueLife], now: float) -> Explanation:
+    """Explain a request as it stands at ``now`` (seconds since the epoch); ``queues`` are by instance."""
+    verdicts = [*_verdicts(life, queues, now)]
+    decisive = min(verdicts, key=lambda verdict: _WEIGHT.index(verdict.outcome))
+    return Explanation(life.id, decisive.outcome, decisive.cause, decisive.rule, tuple(steps_of(life)))
+
+
+def _verdicts(life: RequestLife, queues: dict[str, QueueLife], now: float) -> list[Verdict]:
+    verdicts = []
+    for each in life.metered:
+        events = [event for event in life.events if event.instance == each.instance]
+        if events:
+            verdicts += [_of_event(event, life, each, queues, now) for event in events]
+        else:
+            cause = _drop(each, life)
+            verdicts.append(Verdict(Outcome.NOT_BILLED, cause, each.rule))
+    for failed in life.not_built:
+        cause = f"the plugin has a defect: it could not build an event of the request ({failed.problem})"
+        verdicts.append(Verdict(Outcome.NOT_BILLED, cause))
+    if life.ended is not None:
+        verdicts += [_passed_over(each, life) for each in life.ended.passed_over]
+        verdicts += [_untouched(each, life) for each in life.ended.instances if each not in life.told_by]
+    if not verdicts:
+        if life.ended is None:
+            return [Verdict(Outcome.UNDER_WAY, "the request is not answered yet")]
+        return [Verdict(Outcome.NOT_BILLED, "no metering plugin is configured", "FLT-1")]
+    return verdicts
+
+
+def _passed_over(passed_over: PassedOver, life: RequestLife) -> Verdict:
+    instance = life.instances.get(passed_over.instance or "")
+    cause = passed_over.reason
+    if instance is not None and instance.condition is not None and passed_over.rule in ("FLT-6", "CND-3"):
+        cause = f"{cause} for this request: {instance.condition} ({instance_name(instance)})"
+    return Verdict(Outcome.NOT_BILLED, cause, passed_over.rule)
+
+
+def _untouched(instance_id: str, life: RequestLife) -> Verdict:
+    """A plugin whose turn it would have been has told nothing."""
+    instance = life.instances.get(instance_id)
+    assert life.ended is not None
+    if instance is not None and "access" in instance.phases:
+        cause = f"the gateway answered {life.ended.status} itself before the turn of {instance_name(instance)}"
+        return Verdict(Outcome.NOT_BILLED, cause, "AMB-5")
+    return Verdict(Outcome.UNDER_WAY, "the request is answered and about to be metered")
+
+
+def _drop(metered: Metered, life: RequestLife) -> str:
+    """Return why an instance made no event, with what of the request and the configuration shows it."""
+    instance = life.instances.get(metered.instance)
+    reason, subject, ended = metered.reason or "it made no event", metered.subject, life.ended
+    if metered.rule == "FLT-4" and instance is not None:
+        ranges = instance.settings.get("allow_status_codes") or ()
+        shown = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+        return f"{reason} ({shown})"
+    if subject.near is not None:
+        return f"{reason}, but a similar one: {subject.near!r}"
+    if metered.rule == "DRP-2":
+        return f"the {subject_place(subject)} is in the request, but empty"
+    if metered.rule == "DRP-1" and subject.look_up_value_in == "consumer" and ended is not None:
+        return _no_consumer(reason, subject.field or "username", ended)
+    return reason
+
+
+def _no_consumer(reason: str, wanted: str, ended: Ended) -> str:
+    if ended.consumer is not None:
+        whose = "the anonymous Consumer" if ended.anonymous else "the Consumer"
+        without_key = ": key-auth found no valid API key in it" if ended.anonymous else ""
+        name = ended.consumer.name or ended.consumer.id
+        return f"the request ran as {whose} {name!r}, which has no {wanted}{without_key}"
+    if ended.upstream_status is None:
+        return f"{reason}: the gateway answered {ended.status} itself"
+    return f"{reason}: no authentication plugin ran for the request"
+
+
+def _of_event(
+    event: EventLife, life: RequestLife, metered: Metered, queues: dict[str, QueueLife], now: float
+) -> Verdict:
+    instance = life.instances.get(event.instance)
+    if event.lost is not None:
+        return _lost(event, instance)
+    if event.batch is None:
+        return _waiting(event, instance, queues.get(event.instance), now)
+    if event.batch.delivered:
+        return Verdict(Outcome.BILLED, _billed(event, life, metered))
+    if not event.batch.latest:
+        since = seconds(now - event.batch.formed_at)
+        return Verdict(Outcome.UNDER_WAY, f"its batch is being sent to {endpoint_of(instance)} for {since}")
+    last = event.batch.latest[-1]
+    trouble = endpoint_trouble(last, instance)
+    return Verdict(Outcome.UNDER_WAY, f"try {last.number} failed and another one follows: {trouble}", "RET-6")
+
+
+def _lost(event: EventLife, instance: Instance | None) -> Verdict:
+    assert event.lost is not None
+    cause = event.lost.reason
+    if event.batch is not None and event.batch.latest:
+        last = event.batch.latest[-1]
+        tries = "1 try" if last.number == 1 else f"{last.number} tries in {seconds(last.at - event.batch.formed_at)}"
+        cause = f"{cause}, {tries}: {endpoint_trouble(last, instance)}"
+    elif event.lost.rule == "CAP-1" and instance is not None:
+        cause = f"{cause} (max_entries {instance.settings['queue']['max_entries']:,})"
+    elif event.lost.rule == "CAP-2" and instance is not None:
+        cause = f"{cause} (max_bytes {instance.settings['queue']['max_bytes']:,})"
+    return Verdict(Outcome.LOST, cause, event.lost.rule)
+
+
+def _waiting(event: EventLife, instance: Instance | None, queue: QueueLife | None, now: float) -> Verdict:
+    """An event that no batch has taken yet: behind another batch, or in an open window."""
+    since = f"the event is in the queue for {seconds(now - event.queued_at)}"
+    under_way = next(iter(queue.under_way.values()), None) if queue is not None else None
+    settings = instance.settings if instance is not None else {}
+    if under_way is not None and under_way.latest and "queue" in settings:
+        last = under_way.latest[-1]
+        ahead = f"a batch that is being retried: {endpoint_trouble(last, instance)}"
+        return Verdict(Outcome.UNDER_WAY, f"{since}, behind {ahead} (try {last.number})", "BAT-7")
+    waiting = queue.waiting if queue is not None else 1
+    if "queue" in settings:
+        size, delay = settings["queue"]["max_batch_size"], settings["queue"]["max_coalescing_delay"]
+        until = (
+            f"max_batch_size {size:,} events are there ({waiting:,} are) or max_coalescing_delay {delay:g} s is over"
+        )
+        return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "BAT-4")
+    size, interval = settings.get("batch_size", 1), settings.get("interval", 0)
+    until = (
+        f"batchSize {size:,} records are there ({waiting:,} are) or at the next tick of intervalSeconds {interval:g}"
+    )
+    return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "AMB-6")
+
+
+def _billed(event: EventLife, life: RequestLife, metered: Metered) -> str:
+    assert event.batch is not None
+    last = event.batch.latest[-1]
+    whom = f"to {metered.subject.value!r}" if metered.subject.value else "as configured"
+    anonymous = life.ended is not None and life.ended.anonymous and metered.subject.look_up_value_in == "consumer"
+    if anonymous:
+        whom += ", the anonymous Consumer: key-auth found no valid API key in the request"
+    tries = "" if last.number == 1 else f" at try {last.number}"
+    after = seconds(last.at - event.queued_at)
+    return f"{whom}; delivered{tries} {after} after the answer"

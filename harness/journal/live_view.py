@@ -1,0 +1,92 @@
+"""A live view of a gateway on a terminal: the latest requests, and the instances' queues."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.journal.explanation import Outcome, explain_life
+from harness.journal.lives import Lives
+from harness.journal.wording import clock, instance_name, printable, scope_of
+from plugin_emulator.journal import Fact
+
+#: Requests that are remembered; more than fit on any screen.
+KEEP = 500
+_REFRESH_EVERY = 0.25
+_COLOURS = {
+    Outcome.BILLED: "green",
+    Outcome.NOT_BILLED: "yellow",
+    Outcome.LOST: "red",
+    Outcome.UNDER_WAY: "cyan",
+}
+
+
+class LiveView:
+    """A view on a terminal that is drawn anew four times a second: the latest requests, and the instances' queues.
+
+    Use it as an asynchronous context manager on the gateway's event loop.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lives = Lives(keep=KEEP)
+        self._live = Live(console=console, auto_refresh=False, screen=False, transient=False)
+        self._task: asyncio.Task[None] | None = None
+
+    def observe(self, fact: Fact) -> None:
+        """Take in a fact; it is drawn with the next view."""
+        self._lives.tell(fact)
+
+    async def __aenter__(self) -> LiveView:
+        self._live.start()
+        self._task = asyncio.get_running_loop().create_task(self._draw_again_and_again())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._live.update(self.view(time.time()), refresh=True)
+        self._live.stop()
+
+    async def _draw_again_and_again(self) -> None:
+        while True:
+            self._live.update(self.view(time.time()), refresh=True)
+            await asyncio.sleep(_REFRESH_EVERY)
+
+    def view(self, now: float) -> Group:
+        """Return what is shown at ``now`` (seconds since the epoch)."""
+        rows = max(self._console.height - len(self._lives.instances) - 8, 3)
+        ended = [life for life in self._lives.requests.values() if life.ended is not None][-rows:]
+        requests = Table("time", "request", "status", "what became of it", expand=True, box=None)
+        for life in ended:
+            assert life.ended is not None
+            explanation = explain_life(life, self._lives.queues, now)
+            what = Text(printable(explanation.line), _COLOURS[explanation.outcome], no_wrap=True, overflow="ellipsis")
+            request = Text(printable(f"{life.ended.method} {life.ended.path}"), no_wrap=True, overflow="ellipsis")
+            requests.add_row(clock(life.ended.at), request, str(life.ended.status), what)
+        return Group(self._queues(), Text(), requests)
+
+    def _queues(self) -> Table:
+        table = Table("instance", "scope", "waiting", "under way", "delivered", "lost", "POSTs", "failed", box=None)
+        for instance in self._lives.instances.values():
+            queue = self._lives.queue(instance.id)
+            batches = [
+                f"#{batch.number} of {batch.size}, "
+                + (f"try {batch.latest[-1].number + 1}: {batch.latest[-1].problem}" if batch.latest else "try 1")
+                for batch in list(queue.under_way.values())[:3]
+            ]
+            name = printable(instance_name(instance)) + ("" if instance.enabled else " (switched off)")
+            figures = (queue.delivered, queue.lost, queue.posts, queue.failed_posts)
+            table.add_row(
+                Text(name),
+                printable(scope_of(instance)),
+                f"{queue.waiting:,}",
+                "\n".join(batches),
+                *(f"{n:,}" for n in figures),
+            )
+        return table

@@ -1,0 +1,230 @@
+"""The lives of requests, put together from a gateway's facts: each request with its events and their batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from plugin_emulator.journal import (
+    Configured,
+    Ended,
+    Fact,
+    Instance,
+    Lost,
+    Metered,
+    NotBuilt,
+    Sending,
+    Started,
+    Stopped,
+    Tried,
+)
+
+#: The tries of a batch that are kept: the first and the latest ones.
+_LATEST_TRIES = 20
+#: What becomes of what was queued in a gateway that ended without a word.
+_KILLED = ("LIF-1", "the gateway was killed: nothing that is queued survives that")
+
+
+@dataclass(slots=True, eq=False)
+class BatchLife:
+    """A batch from its first try on. ``size`` is its number of events, ``events`` are those that are kept."""
+
+    instance: str
+    number: int
+    formed_at: float
+    size: int
+    events: list[EventLife] = field(default_factory=list)
+    first: Tried | None = None
+    latest: deque[Tried] = field(default_factory=lambda: deque(maxlen=_LATEST_TRIES))
+
+    @property
+    def delivered(self) -> bool:
+        """Whether a try was answered with success."""
+        return bool(self.latest) and self.latest[-1].ok
+
+
+@dataclass(slots=True, eq=False)
+class EventLife:
+    """An event from the moment it is queued. ``batch`` is None as long as it waits; ``lost`` says by what rule."""
+
+    id: str
+    type: str
+    request: RequestLife
+    instance: str
+    queued_at: float
+    batch: BatchLife | None = None
+    lost: Lost | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is delivered or lost."""
+        return self.lost is not None or (self.batch is not None and self.batch.delivered)
+
+
+@dataclass(slots=True, eq=False)
+class RequestLife:
+    """A request: ``ended`` is None while it is under way, ``instances`` is the configuration it was metered by."""
+
+    id: str
+    instances: dict[str, Instance]
+    ended: Ended | None = None
+    metered: list[Metered] = field(default_factory=list)
+    not_built: list[NotBuilt] = field(default_factory=list)
+    events: list[EventLife] = field(default_factory=list)
+
+    @property
+    def told_by(self) -> set[str]:
+        """Ids of the instances that have had their turn and told so."""
+        return {each.instance for each in self.metered} | {each.instance for each in self.not_built}
+
+    @property
+    def billed(self) -> bool:
+        """Whether it made events and all of them are delivered."""
+        return bool(self.events) and all(each.lost is None and each.settled for each in self.events)
+
+
+@dataclass(slots=True, eq=False)
+class QueueLife:
+    """What one instance's queue holds: the number of ``waiting`` events, and the batches under way by number."""
+
+    waiting: int = 0
+    under_way: dict[int, BatchLife] = field(default_factory=dict)
+    delivered: int = 0
+    lost: int = 0
+    posts: int = 0
+    failed_posts: int = 0
+
+
+class Lives:
+    """Takes in facts in their order and keeps ``requests`` by id, the oldest first.
+
+    With ``wanted`` only those; with ``keep`` only the newest so many; with ``unbilled_only`` none that is billed.
+    ``now`` is the time of the latest fact, ``queues`` are by id of their instance.
+    """
+
+    def __init__(
+        self, wanted: Container[str] | None = None, keep: int | None = None, *, unbilled_only: bool = False
+    ) -> None:
+        self.requests: dict[str, RequestLife] = {}
+        self.instances: dict[str, Instance] = {}
+        self.queues: dict[str, QueueLife] = {}
+        self.now = 0.0
+        self.running = False
+        self._wanted = wanted
+        self._keep = keep
+        self._unbilled_only = unbilled_only
+        self._open: dict[str, EventLife] = {}
+
+    def tell(self, fact: Fact) -> RequestLife | None:
+        """Take in one fact; return the request it is about, if it is about one that is kept."""
+        self.now = fact.at
+        match fact:
+            case Ended():
+                life = self._life(fact.request)
+                if life is not None:
+                    life.ended = fact
+                    self._done_with(life)
+                return life
+            case Metered():
+                return self._metered(fact)
+            case NotBuilt():
+                life = self._life(fact.request)
+                if life is not None:
+                    life.not_built.append(fact)
+                return life
+            case Sending():
+                self._sending(fact)
+            case Tried():
+                self._tried(fact)
+            case Lost():
+                self._lost(fact)
+            case Configured():
+                self.instances = {each.id: each for each in fact.instances}
+            case Started():
+                self._begin()
+            case Stopped():
+                self.running = False
+                self.queues.clear()
+        return None
+
+    def queue(self, instance: str) -> QueueLife:
+        """Return the queue of an instance."""
+        return self.queues.setdefault(instance, QueueLife())
+
+    def _begin(self) -> None:
+        """A gateway starts; whatever an earlier one had in its queues is gone."""
+        for event in self._open.values():
+            event.lost = Lost(self.now, event.instance, (event.id,), *_KILLED)
+        self._open.clear()
+        self.queues.clear()
+        self.running = True
+
+    def _life(self, request: str) -> RequestLife | None:
+        life = self.requests.get(request)
+        if life is None and (self._wanted is None or request in self._wanted):
+            life = self.requests[request] = RequestLife(request, self.instances)
+            if self._keep is not None and len(self.requests) > self._keep:
+                self._forget(next(iter(self.requests)))
+        return life
+
+    def _forget(self, request: str) -> None:
+        for event in self.requests.pop(request).events:
+            self._open.pop(event.id, None)
+
+    def _metered(self, fact: Metered) -> RequestLife | None:
+        if fact.events:
+            self.queue(fact.instance).waiting += len(fact.events)
+        life = self._life(fact.request)
+        if life is not None:
+            life.metered.append(fact)
+            for id_, kind in fact.events:
+                event = self._open[id_] = EventLife(id_, kind, life, fact.instance, fact.at)
+                life.events.append(event)
+        return life
+
+    def _sending(self, fact: Sending) -> None:
+        queue = self.queue(fact.instance)
+        queue.waiting = max(queue.waiting - len(fact.events), 0)
+        batch = queue.under_way[fact.batch] = BatchLife(fact.instance, fact.batch, fact.at, len(fact.events))
+        for event in map(self._open.get, fact.events):
+            if event is not None:
+                event.batch = batch
+                batch.events.append(event)
+
+    def _tried(self, fact: Tried) -> None:
+        queue = self.queue(fact.instance)
+        queue.posts += 1
+        batch = queue.under_way.get(fact.batch)
+        if batch is None:
+            return
+        batch.first = batch.first or fact
+        batch.latest.append(fact)
+        if not fact.ok:
+            queue.failed_posts += 1
+            return
+        del queue.under_way[fact.batch]
+        queue.delivered += batch.size
+        self._settled(batch.events)
+
+    def _lost(self, fact: Lost) -> None:
+        queue = self.queue(fact.instance)
+        queue.lost += len(fact.events)
+        if fact.batch is None:
+            queue.waiting = max(queue.waiting - len(fact.events), 0)
+        else:
+            queue.under_way.pop(fact.batch, None)
+        events = [event for event in map(self._open.get, fact.events) if event is not None]
+        for event in events:
+            event.lost = fact
+        self._settled(events)
+
+    def _settled(self, events: list[EventLife]) -> None:
+        for event in events:
+            self._open.pop(event.id, None)
+            self._done_with(event.request)
+
+    def _done_with(self, life: RequestLife) -> None:
+        """Let go of a request that nobody will ask about."""
+        if self._unbilled_only and life.billed and life.ended is not None:
+            self.requests.pop(life.id, None)

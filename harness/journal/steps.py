@@ -1,0 +1,91 @@
+"""The steps of a request's life, in the order in which they happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.journal.lives import BatchLife, EventLife, RequestLife
+from harness.journal.wording import endpoint_of, instance_name, scope_of, seconds, subject_place
+from plugin_emulator.journal import Ended, Metered, Tried
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened ``at`` a time, in seconds since the epoch."""
+
+    at: float
+    text: str
+
+
+def steps_of(life: RequestLife) -> list[Step]:
+    """Return everything that is known of a request."""
+    steps = [] if life.ended is None else [*_of_the_gateway(life.ended)]
+    for metered in life.metered:
+        steps += _of_an_instance(metered, life)
+    steps += [Step(each.at, f"no event could be built: {each.problem}") for each in life.not_built]
+    batches: dict[int, BatchLife] = {}
+    for event in life.events:
+        steps += _of_an_event(event)
+        if event.batch is not None:
+            batches[id(event.batch)] = event.batch
+    for batch in batches.values():
+        steps += _of_a_batch(batch, life)
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _of_the_gateway(ended: Ended) -> Iterator[Step]:
+    yield Step(ended.started_at, f"{ended.method} {ended.path}")
+    if ended.route is None:
+        yield Step(ended.started_at, "no Route matched")
+    else:
+        service = f" of Service {ended.service.name or ended.service.id!r}" if ended.service else ""
+        yield Step(ended.started_at, f"Route {ended.route.name or ended.route.id!r}{service}")
+    if ended.consumer is not None:
+        kind = "anonymous Consumer" if ended.anonymous else "Consumer"
+        yield Step(ended.started_at, f"{kind} {ended.consumer.name!r}")
+    else:
+        yield Step(ended.started_at, "no Consumer")
+    upstream = "by the gateway itself" if ended.upstream_status is None else f"upstream {ended.upstream_status}"
+    yield Step(ended.at, f"answered {ended.status} ({upstream})")
+    for passed_over in ended.passed_over:
+        yield Step(ended.at, f"{passed_over.plugin}: {passed_over.reason} [{passed_over.rule}]")
+
+
+def _of_an_instance(metered: Metered, life: RequestLife) -> Iterator[Step]:
+    instance, subject = life.instances.get(metered.instance), metered.subject
+    if instance is not None:
+        yield Step(metered.at, f"{instance_name(instance)} ({scope_of(instance)}) has its turn")
+    value = "none" if subject.value is None else repr(subject.value)
+    yield Step(metered.at, f"subject, from {subject_place(subject)}: {value}")
+    for each in metered.attributes:
+        found = "none" if each.value is None else repr(each.value)
+        yield Step(metered.at, f"attribute {each.name}, from {each.source} {each.field!r}: {found}")
+    if metered.rule is not None:
+        yield Step(metered.at, f"no event: {metered.reason} [{metered.rule}]")
+
+
+def _of_an_event(event: EventLife) -> Iterator[Step]:
+    yield Step(event.queued_at, f"event {event.id} ({event.type}) is queued")
+    if event.lost is not None:
+        yield Step(event.lost.at, f"event {event.id} is lost: {event.lost.reason} [{event.lost.rule}]")
+
+
+def _of_a_batch(batch: BatchLife, life: RequestLife) -> Iterator[Step]:
+    waited = batch.formed_at - min(event.queued_at for event in life.events if event.batch is batch)
+    size = "1 event" if batch.size == 1 else f"{batch.size:,} events"
+    where = endpoint_of(life.instances.get(batch.instance))
+    yield Step(
+        batch.formed_at, f"batch {batch.number} of {size} leaves for {where}, after {seconds(waited)} in the queue"
+    )
+    if batch.first is not None and batch.first is not batch.latest[0]:
+        yield _of_a_try(batch.first)
+        missing = batch.latest[0].number - batch.first.number - 1
+        if missing:
+            yield Step(batch.latest[0].at - batch.latest[0].took, f"{missing:,} more tries")
+    yield from (_of_a_try(tried) for tried in batch.latest)
+
+
+def _of_a_try(tried: Tried) -> Step:
+    result = f"answered {tried.status}: delivered" if tried.ok else tried.problem
+    return Step(tried.at, f"try {tried.number}: {result} (took {seconds(tried.took)})")
