@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +18,16 @@ from rich.table import Table
 
 import harness.conformance
 from harness import resources
+from harness.cli.deployment import PROFILE_HELP, TARGETS
+from harness.cli.interruption import orderly_end
 from harness.cli.main import EXIT_USAGE, EXIT_WRONG, CannotContinue
 from harness.cli.report_files import ReportFiles, ReportWish, check_writable
-from harness.cli.target_options import TARGETS, choose, target_options, termination_as_interrupt
+from harness.cli.target_options import choose, target_options
 from harness.conformance.outcome import Tally
 from harness.conformance.pool import Pool
+from harness.conformance.profiles import profiles
 from harness.conformance.pytest_plugin import ConformancePlugin
-from harness.conformance.rules import DEFAULT_PROFILE, PROFILES, rules_of, select
+from harness.conformance.rules import DEFAULT_PROFILE, rules_of, select
 from harness.conformance.runner import Order
 from harness.conformance.scenario import Scenario, read_scenarios
 from harness.report.terminal import TerminalReport
@@ -36,9 +39,7 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.command()
 @click.argument("scenarios", nargs=-1, type=click.Path(path_type=Path), metavar="[SCENARIO]...")
 @click.option("--target", type=click.Choice(TARGETS), default="emulator", show_default=True, help="What to test.")
-@click.option(
-    "--profile", type=click.Choice(PROFILES), default=DEFAULT_PROFILE, show_default=True, help="Gateway version."
-)
+@click.option("--profile", type=click.Choice(list(profiles())), help=PROFILE_HELP)
 @click.option("--rules", metavar="LIST", help="Only scenarios of these rules or groups, e.g. DRP,RET-1.")
 @click.option("--scenario", "ids", multiple=True, metavar="ID", help="Only the scenario of this id; repeatable.")
 @click.option("--list", "list_only", is_flag=True, help="List the scenarios that would run, and end.")
@@ -46,7 +47,7 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 @click.option(
     "--workers",
     type=click.IntRange(1, 32),
-    help="Gateways side by side (default 4; docker 2, url 1); with --self-check, mutants (3).",
+    help="Gateways side by side (default 4; docker 2, url 1); with --self-check, mutants (4).",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write the JSON report here too; - for standard output.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the JUnit report here too.")
@@ -88,7 +89,7 @@ _INI = Path(harness.conformance.__file__).with_name("pytest.ini")
 def command(
     scenarios: tuple[Path, ...],
     target: str,
-    profile: str,
+    profile: str | None,
     rules: str | None,
     ids: tuple[str, ...],
     list_only: bool,
@@ -124,6 +125,8 @@ def command(
         raise click.UsageError(str(error)) from None
     if self_check and target != "emulator":
         raise click.UsageError("--self-check breaks the emulator: it goes without --target")
+    if self_check and deployment["subject_form"] is not None:
+        raise click.UsageError("--self-check runs the emulator as the scenarios are written: without --subject-form")
     if target == "url" and (workers or 1) > 1:
         raise click.UsageError("--target url is one gateway: it takes one scenario at a time, without --workers")
     shipped = resources.scenarios()
@@ -133,15 +136,19 @@ def command(
     if unknown:
         raise click.UsageError(f"no scenario has id {unknown[0]!r}; conformance --list shows all")
 
+    # Another plugin's scenarios are no part of the run, not even as skipped ones, unless they are asked for by id.
+    metering = profiles()[profile or DEFAULT_PROFILE].plugin
+
     def wanted(scenario: Scenario) -> bool:
         by_rule = asked is None or not asked.isdisjoint(scenario.rules)
-        return by_rule and (not ids or scenario.id in ids)
+        by_plugin = bool(ids) or (self_check and profile is None) or scenario.profile.plugin == metering
+        return by_rule and by_plugin and (not ids or scenario.id in ids)
 
     run = [scenario for scenario in known if wanted(scenario)]
     if self_check:
         from harness.cli import self_check as broken_variants  # loads what a plain run does not need
 
-        planted = broken_variants.chosen(mutants)
+        planted = broken_variants.chosen(mutants, profile)
         if list_only:
             broken_variants.print_list(planted)
             return 0
@@ -154,7 +161,7 @@ def command(
         _print_list(run)
         return 0
     if not run:
-        raise click.UsageError("no scenario is about these rules; conformance --list shows all")
+        raise click.UsageError(_why_none(known, asked, profile or DEFAULT_PROFILE))
     if dry_run:
         click.echo(f"{len(run)} scenarios are well formed")
         return 0
@@ -168,21 +175,25 @@ def command(
     # With the report on standard output, the table goes where it does not disturb.
     console = Console(stderr=json_file == "-", width=None if sys.stdout.isatty() else 118)
     terminal = TerminalReport(console, shown)
-    order = Order(profile, target, shipped, strict, chosen.words)
+    order = Order(chosen.profile, target, shipped, strict, chosen.words, chosen.subject_form)
     plugin = ConformancePlugin(
         open_pool=lambda: Pool(
             chosen.make_target, chosen.make_endpoint, workers or chosen.workers, order, chosen.make_predictor
         ),
         reports=(tally, *files.reports, terminal),
         wanted=wanted,
-        rules=rules_of(profile),
+        rules=rules_of(chosen.profile),
         target=target,
-        profile=profile,
+        profile=chosen.profile,
         version=importlib.metadata.version("kong-metering-harness"),
         strict=strict,
+        subject_form=chosen.subject_form,
+        command=order.command,
     )
-    with termination_as_interrupt():
+    with orderly_end():
         code = _run_pytest([Path(scenario.file) for scenario in run], plugin)
+    for line in plugin.left_behind:
+        click.echo(f"kong-metering: {line}", err=True)
     if chosen.logs is not None and not tally.good:
         for file in chosen.logs.write(report_dir):
             click.echo(f"kong-metering: log of a gateway: {file}", err=True)
@@ -193,6 +204,14 @@ def command(
     written = ", ".join(map(str, files.write()))
     console.print(f"Report: {written}", style="dim", markup=False, highlight=False)
     return 0 if tally.good else EXIT_WRONG
+
+
+def _why_none(known: Sequence[Scenario], rules: Set[str] | None, profile: str) -> str:
+    """Return why none of the scenarios would run."""
+    about = [scenario for scenario in known if rules is None or not rules.isdisjoint(scenario.rules)]
+    if not about:
+        return "no scenario is about these rules; conformance --list shows all"
+    return f"these are no rules of profile {profile}: give --profile {about[0].profile.name}"
 
 
 def _run_pytest(files: Sequence[Path], plugin: ConformancePlugin) -> int:

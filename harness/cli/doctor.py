@@ -64,5 +64,6 @@ def _print(checks: list[Check], purpose: Purpose, fine: bool) -> None:
             told.append(f"\n→ {check.advice}", style="dim")
         table.add_row(Text(state, style=_STYLES[state]), check.name, told)
     console.print(table)
-    words = "everything is there" if fine else "something is missing"
+    options = " ".join(check.option for check in checks if check.option and purpose in check.needed_for)
+    words = f"everything is there{f', with {options}' if options else ''}" if fine else "something is missing"
     console.print(f"For {purpose}: {words}.", style="bold green" if fine else "bold red")

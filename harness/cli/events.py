@@ -12,6 +12,7 @@ import msgspec
 
 from plugin_emulator.conditions import Condition, InvalidCondition, compile_condition
 from plugin_emulator.documents import InvalidDocument, Problem
+from plugin_emulator.event_ids import id_source
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.exchange_facts import kept_out
 from plugin_emulator.gateway.references import render_environment
@@ -22,7 +23,6 @@ from plugin_emulator.metering_and_billing.config import (
     MeteringConfig,
     load_config,
 )
-from plugin_emulator.metering_and_billing.event_time import id_source
 from plugin_emulator.metering_and_billing.pipeline import Outcome, Pipeline
 
 from .json_lines import answer_lines

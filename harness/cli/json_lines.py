@@ -12,21 +12,27 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 import msgspec
 
 from .main import CannotContinue
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _PIECE = 1 << 16
 _PLACE = re.compile(r" - at `\$?(?P<path>.*)`$", re.DOTALL)
 
 
-def answer_lines(
-    source: str, target: str, what: str, decoder: msgspec.json.Decoder[T], answer: Callable[[T], object]
-) -> None:
+class Decoder(Protocol[T_co]):
+    """Decodes a line, as msgspec's decoders do."""
+
+    def decode(self, line: bytes, /) -> T_co:
+        """Return what the line stands for. Raises msgspec.DecodeError."""
+
+
+def answer_lines(source: str, target: str, what: str, decoder: Decoder[T], answer: Callable[[T], object]) -> None:
     """Write ``answer(value)`` as a line of JSON for each line of ``source`` that is not blank, in order.
 
     ``what`` names a line in messages ("an exchange"). Memory does not grow with the number of lines. Raises
@@ -34,17 +40,34 @@ def answer_lines(
     """
     encode = msgspec.json.Encoder().encode
     with _input(source) as given, output_file(target) as taken:
-        write, decode = taken.write, decoder.decode
-        for number, line in enumerate(_lines(given, source, taken.flush), 1):
-            if not line or line.isspace():
-                continue
-            try:
-                value = decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise CannotContinue(f"{_name(source)}:{number}: is not {what}: {what_is_wrong(error)}") from None
-            del line  # a line can be a large part of all memory in use
+        write = taken.write
+        for value in _values(given, source, what, decoder, taken.flush):
             write(encode(answer(value)))
             write(b"\n")
+
+
+def read_lines(source: str, what: str, decoder: Decoder[T]) -> Iterator[T]:
+    """Yield what each line of ``source`` that is not blank stands for.
+
+    ``what`` names a line in messages. Raises CannotContinue with the number of a line that cannot be decoded.
+    """
+    with _input(source) as given:
+        yield from _values(given, source, what, decoder, lambda: None)
+
+
+def _values(
+    given: BinaryIO, source: str, what: str, decoder: Decoder[T], before_waiting: Callable[[], None]
+) -> Iterator[T]:
+    decode = decoder.decode
+    for number, line in enumerate(_lines(given, source, before_waiting), 1):
+        if not line or line.isspace():
+            continue
+        try:
+            value = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise CannotContinue(f"{_name(source)}:{number}: is not {what}: {what_is_wrong(error)}") from None
+        del line  # a line can be a large part of all memory in use
+        yield value
 
 
 def what_is_wrong(error: Exception) -> str:

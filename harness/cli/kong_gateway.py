@@ -4,41 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 from harness.cli.main import main
+from harness.targets.scratch_folder import ScratchFolder
 from plugin_emulator.documents import InvalidDocument
-from plugin_emulator.gateway.kong_environment import KongEnvironment, read_environment
+from plugin_emulator.gateway.kong_environment import STRING_VARIABLE, KongEnvironment, read_environment
+from plugin_emulator.log_line import LogLine, from_level
 
 _EMPTY_STATE = '_format_version: "3.0"\n'
 
 
-def run() -> None:
-    """Run the gateway until it is told to stop; never returns."""
+#: What a container is told to run when it is told nothing, or what Kong's own image is told.
+_STARTS: tuple[list[str], ...] = ([], ["kong", "docker-start"], ["kong", "start"])
+
+
+def run(command: list[str]) -> None:
+    """Run the gateway until it is told to stop, or another command in its place; never returns."""
+    if command not in _STARTS:
+        try:
+            os.execvp(command[0], command)  # noqa: S606
+        except OSError as error:
+            click.echo(f"kong-metering gateway: {command[0]}: {error.strerror}", err=True)
+            sys.exit(2)
     try:
         asked = read_environment(os.environ)
     except InvalidDocument as error:
         for problem in error.problems:
             click.echo(f"kong-metering gateway: {problem}", err=True)
         sys.exit(2)
+    log = from_level(asked.log_level, lambda line: click.echo(f"kong-metering gateway: {line}", err=True))
     for note in asked.notes:
-        click.echo(f"kong-metering gateway: {note}", err=True)
+        log(LogLine.at("notice", note))
     if asked.config_file is not None:
         main(arguments(asked, Path(asked.config_file)))
-    with tempfile.TemporaryDirectory(prefix="kong-metering-") as directory:
+    with ScratchFolder() as directory:
         # A file, not an argument: a configuration may hold tokens, and arguments can be read by anyone.
-        config = Path(directory) / "kong.yml"
+        config = directory / "kong.yml"
         config.touch(0o600)
         config.write_text(asked.config_text or _EMPTY_STATE, encoding="utf-8")
-        main(arguments(asked, config))
+        main([*arguments(asked, config), "--config-name", STRING_VARIABLE])
 
 
 def arguments(asked: KongEnvironment, config: Path) -> list[str]:
     """Return the arguments of ``kong-metering`` for what the environment asks."""
     words = ["gateway", "--db-less", "--config", str(config), "--gateway", asked.version]
+    words += ["--subject-form", asked.subject_form, "--log-level", asked.log_level]
     words += ["--host", asked.proxy.host, "--proxy-port", str(asked.proxy.port)]
     if asked.admin is None:
         words.append("--no-admin")
@@ -48,4 +61,4 @@ def arguments(asked: KongEnvironment, config: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    run()
+    run(sys.argv[1:])

@@ -14,20 +14,26 @@ from typing import Any
 
 import click
 
+from harness.targets import lifeline
 from plugin_emulator.documents import InvalidDocument, did_you_mean
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2
 
-#: verb -> module of ``harness.cli`` with a click command named ``command``, and its one-line help. A verb's module
+#: verb -> module with a click command named ``command``, and its one-line help. A name without a dot is a module of
+#: ``harness.cli``; another room's verb is named in full, since this room does not know the other one. A verb's module
 #: is imported only when the verb is used: mitmproxy, pytest and aiohttp take longer to import than most verbs run.
 VERBS: dict[str, tuple[str, str]] = {
+    "capture": ("capture", "Search, explain, compare, export and replay what an ingest endpoint captured."),
+    "compare": ("compare", "The same traffic through both metering plugins: what each bills, and why."),
     "config": ("config", "Generate, check and size the plugin's configuration for any tool."),
     "conformance": ("conformance", "Run the conformance suite and print rules × verdicts."),
     "doctor": ("doctor", "What of engine, images, licence, ports and programs is there, and what to do."),
     "events": ("events", "Exchanges in, usage events out: the plugin's pipeline alone."),
+    "explain": ("explain", "Why a request was billed or not, from a gateway's journal."),
     "gateway": ("gateway", "Run the emulated gateway on a Kong state file."),
     "ingest": ("ingest", "Run the fake ingest endpoint and capture what arrives."),
+    "load": ("loadtests.command", "Load a gateway, then account for every request: billed once, lost, twice, late."),
     "simulate": ("simulate", "Queue settings and arrivals in virtual time: what is sent, what is lost and why."),
 }
 
@@ -49,7 +55,7 @@ class Verbs(click.Group):
     """A command group that imports a verb's module when the verb is used."""
 
     def __init__(self, *, table: Mapping[str, tuple[str, str]] = VERBS, **attributes: Any) -> None:
-        """Take the verbs from ``table``: verb -> module of ``harness.cli``, one-line help."""
+        """Take the verbs from ``table``: verb -> module, one-line help (see VERBS)."""
         super().__init__(**attributes)
         self._table = table
 
@@ -59,7 +65,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._table:
             return None
-        module = importlib.import_module(f"harness.cli.{self._table[cmd_name][0]}")
+        name = self._table[cmd_name][0]
+        module = importlib.import_module(name if "." in name else f"harness.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
@@ -93,6 +100,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; never returns. ``arguments`` defaults to the process's own."""
+    lifeline.hold_on()
     try:
         given = None if arguments is None else list(arguments)
         result = cli.main(args=given, prog_name="kong-metering", standalone_mode=False)

@@ -71,17 +71,20 @@ def _scenarios(files: Iterable[str], patience: float) -> list[Scenario]:
 
 def _verdict(finished: ScenarioFinished) -> dict[str, Any]:
     messages: dict[str, str] = {}
+    checks: dict[str, set[str]] = {}
     for failure in finished.failures:
         details = "; ".join(
             f"{one.field}: {one.expected} expected, {one.received} seen" for one in failure.differences
         )
         for rule in failure.rules:
+            checks.setdefault(rule, set()).update(failure.checks)
             messages.setdefault(rule, f"{failure.message} ({details})" if details else failure.message)
     return {
         "scenario": finished.id,
         "verdict": finished.verdict.value,
         "reason": finished.reason,
         "messages": messages,
+        "checks": {rule: sorted(found) for rule, found in checks.items()},
     }
 
 

@@ -58,7 +58,7 @@ class ReportFiles:
         implementation = None if wish.implementation is None else read_implementation(wish.implementation)
         self._json, self._junit = JsonReport(implementation, date), JunitReport(date)
         self._markdown, self._html = MarkdownReport(), HtmlReport(implementation, date)
-        self._summary = _step_summary(environment) if wish.step_summary else None
+        self._summary = step_summary_file(environment) if wish.step_summary else None
         for name in ("conformance.json", "junit.xml", "report.html"):
             check_writable(wish.directory / name, "--report-dir", create_folder=True)
         for option, file in (
@@ -94,7 +94,7 @@ class ReportFiles:
         if wish.markdown_file is not None:
             write_file(wish.markdown_file, self._markdown.text())
         if self._summary is not None:
-            _append(self._summary, self._markdown.text(STEP_SUMMARY_LIMIT))
+            append_summary(self._summary, self._markdown.text(STEP_SUMMARY_LIMIT))
         return written
 
 
@@ -122,7 +122,8 @@ def write_file(path: Path, text: str) -> None:
         raise CannotContinue(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _step_summary(environment: Mapping[str, str]) -> Path:
+def step_summary_file(environment: Mapping[str, str]) -> Path:
+    """Return the file that GitHub Actions names for a step's summary. Raises UsageError and CannotContinue."""
     name = environment.get(STEP_SUMMARY)
     if not name:
         raise click.UsageError(f"--step-summary goes with GitHub Actions: {STEP_SUMMARY} is not set")
@@ -131,7 +132,8 @@ def _step_summary(environment: Mapping[str, str]) -> Path:
     return path
 
 
-def _append(path: Path, text: str) -> None:
+def append_summary(path: Path, text: str) -> None:
+    """Add ``text`` to a step's summary. Raises CannotContinue."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)

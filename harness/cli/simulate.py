@@ -8,9 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from plugin_emulator.metering_plugins import ScheduleDecoder
 from plugin_emulator.queue import QueueSettings
 from plugin_emulator.runtime.outage import Outage, Steady, Summary, run_steady
-from plugin_emulator.runtime.simulation import Schedule, trace
 
 from .json_lines import answer_lines, output_file, what_is_wrong
 
@@ -53,7 +53,7 @@ def command(
     if schedules is not None:
         if settings or outages:
             raise click.UsageError("--queue and --outage go with --rate; a schedule brings its own")
-        answer_lines(schedules, output, "a schedule", msgspec.json.Decoder(Schedule), trace)
+        answer_lines(schedules, output, "a schedule", ScheduleDecoder(), lambda one: one[0].trace(one[1]))
         return 0
     assert rate is not None
     steady = Steady(rate, duration, entry_bytes, rtt, tuple(_outage(text) for text in outages))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.conformance.matching import parse_time
+from harness.conformance.arrival_form import USAGE_EVENTS, ArrivalForm
 from harness.conformance.observation import Delivery, Observation
 from harness.conformance.scenario import MAIN_LANE, Scenario
 
@@ -21,7 +21,8 @@ class Try:
     ``at`` is when it began (over HTTP: when it had arrived), ``seconds`` how long the answer took (None: not known),
     ``status`` the answer (None: there was none). ``batch`` counts the batches of all lanes from 1 in order of their
     first try, ``number`` the tries of this batch from 0. ``shape`` is object, array or invalid, and "entries" in
-    virtual time, which has no bytes. ``entered`` are the times at which its events came to be, as far as known.
+    virtual time, which has no bytes. ``entered`` are the times at which its events came to be, as far as known. An
+    answer below ``success_below`` takes the batch off the queue, when it is 200 or more (RET-6, AMB-8).
     """
 
     at: float
@@ -33,11 +34,12 @@ class Try:
     number: int
     seconds: float | None = None
     entered: tuple[float, ...] = ()
+    success_below: int = 300
 
     @property
     def succeeded(self) -> bool:
-        """Whether the answer takes the batch off the queue (RET-6)."""
-        return self.status is not None and 200 <= self.status < 300
+        """Whether the answer takes the batch off the queue."""
+        return self.status is not None and 200 <= self.status < self.success_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Deliveries:
     exact: bool = False
 
 
-def of_trace(schedule: Mapping[str, Any], trace: Mapping[str, Any]) -> Deliveries:
-    """Return what happened in virtual time; see ``kong-metering simulate`` for both forms."""
+def of_trace(schedule: Mapping[str, Any], trace: Mapping[str, Any], form: ArrivalForm = USAGE_EVENTS) -> Deliveries:
+    """Return what happened in virtual time; see ``kong-metering simulate`` for the forms of schedule and trace."""
     entered = {entry["id"]: float(entry["t"]) for entry in schedule.get("arrivals", ())}
     numbering = _Numbering()
     tries = [
@@ -78,11 +80,13 @@ def of_trace(schedule: Mapping[str, Any], trace: Mapping[str, Any]) -> Deliverie
             **numbering.next(tuple(entry["entries"])),
             seconds=entry.get("duration"),
             entered=tuple(entered[name] for name in entry["entries"] if name in entered),
+            success_below=form.success_below,
         )
         for entry in trace.get("tries", ())
     ]
     lost = [Lost(float(entry["t"]), str(entry["id"]), str(entry["reason"])) for entry in trace.get("lost", ())]
-    return Deliveries(tries, lost, {MAIN_LANE: dict(schedule.get("queue", {}))}, exact=True)
+    queues = {MAIN_LANE: dict(schedule["queue"])} if "queue" in schedule else {}
+    return Deliveries(tries, lost, queues, exact=True)
 
 
 def of_observation(scenario: Scenario, seen: Observation) -> Deliveries:
@@ -96,7 +100,8 @@ def of_observation(scenario: Scenario, seen: Observation) -> Deliveries:
             shape=delivery.shape,
             lane=delivery.lane,
             **numbering.next((delivery.lane, delivery.body)),
-            entered=_entered(delivery, seen.started_at),
+            entered=_entered(scenario.form, delivery, seen.started_at),
+            success_below=scenario.form.success_below,
         )
         for delivery in seen.deliveries
     ]
@@ -115,22 +120,22 @@ class _Numbering:
         return {"batch": known[0], "number": known[1]}
 
 
-def _entered(delivery: Delivery, since: float) -> tuple[float, ...]:
+def _entered(form: ArrivalForm, delivery: Delivery, since: float) -> tuple[float, ...]:
     """An event cannot have waited longer than since the time it bears (EVT-4)."""
-    return tuple(_times((event.get("time") for event in delivery.events), since, delivery.at))
+    return tuple(_times(form, (event.get(form.when) for event in delivery.events), since, delivery.at))
 
 
-def _times(texts: Iterable[Any], since: float, latest: float) -> Iterable[float]:
-    for text in texts:
+def _times(form: ArrivalForm, values: Iterable[Any], since: float, latest: float) -> Iterable[float]:
+    for value in values:
         try:
-            at, _ = parse_time(str(text))
+            at, _ = form.read_time(value)
         except ValueError:
             continue
         yield max(0.0, min(at, latest) - since)
 
 
 def _queues(scenario: Scenario) -> dict[str, Mapping[str, Any]]:
-    if any(step.reconfigure is not None or step.restart is not None for step in scenario.steps):
+    if any(step.of_the_gateway for step in scenario.steps):
         return {}
     lanes = [plugin.get("lane", MAIN_LANE) for plugin in scenario.plugins]
     return {

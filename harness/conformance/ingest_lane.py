@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from harness.conformance.arrival_form import ArrivalForm
 from harness.conformance.observation import Delivery, accepted_events
 from harness.conformance.scenario import MAIN_LANE
 
@@ -14,8 +15,11 @@ from harness.conformance.scenario import MAIN_LANE
 class IngestEndpoint(Protocol):
     """A fake ingest endpoint that keeps what arrives apart by lane."""
 
-    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str:
-        """Make a lane that accepts ``token`` and behaves as ``script`` says; return its URL for ingest_endpoint."""
+    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]], form: ArrivalForm) -> str:
+        """Make a lane that takes what is of ``form`` with ``token`` and behaves as ``script`` says.
+
+        Returns its URL for the plugin.
+        """
         ...
 
     def untrusted_url(self, lane: str) -> str:

@@ -1,4 +1,4 @@
-"""Compares a received event with an expected one, field by field."""
+"""Compares a received event, of whatever form, with an expected one, field by field."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-#: Members of an event that an expectation may name beside ``data``.
-ENVELOPE = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype")
+from harness.conformance.arrival_form import USAGE_EVENTS, ArrivalForm
+from harness.conformance.check_catalogue import Check
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -20,7 +20,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.(\d+))?(?:[Zz]|[+-]\d\d:\d\d)")
+_CHECKS: Mapping[str, Check] = {
+    "equals": Check.FIELD_EQUAL,
+    "one_of": Check.FIELD_EQUAL,
+    "not": Check.FIELD_NOT,
+    "present": Check.FIELD_PRESENT,
+    "absent": Check.FIELD_ABSENT,
+    "matches": Check.FIELD_MATCHES,
+    "type": Check.FIELD_TYPE,
+    "at_least": Check.FIELD_BOUNDS,
+    "at_most": Check.FIELD_BOUNDS,
+    "same_as": Check.FIELD_SAME,
+}
 
 
 class _Absent:
@@ -35,21 +46,27 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field that is not as expected; both sides in words, for people."""
+    """One field that is not as expected; both sides in words, for people.
+
+    ``check`` is what found it (None: nothing was judged, two observations were compared).
+    """
 
     field: str
     expected: str
     received: str
+    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What matchers may refer to beside the value itself.
 
-    ``window`` is the request's start and end in seconds since the epoch, ``clock_tolerance`` how far (in seconds) the
-    gateway's clock may be from ours, ``named`` the received events by the name ``same_as`` calls them.
+    ``form`` is that of the events. ``window`` is the request's start and end in seconds since the epoch,
+    ``clock_tolerance`` how far (in seconds) the gateway's clock may be from ours, ``named`` the received events by
+    the name ``same_as`` calls them.
     """
 
+    form: ArrivalForm = USAGE_EVENTS
     window: tuple[float, float] | None = None
     clock_tolerance: float = 0.0
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -60,17 +77,6 @@ def in_words(value: Any) -> str:
     if value is ABSENT:
         return "absent"
     return repr(value) if isinstance(value, str) else str(value)
-
-
-def parse_time(text: str) -> tuple[float, float]:
-    """Return an RFC 3339 time as seconds since the epoch, and its resolution in seconds. Raises ValueError."""
-    found = _RFC3339.fullmatch(text)
-    if not found:
-        raise ValueError(f"{text!r} is not an RFC 3339 time")
-    digits = found.group(1) or ""
-    # datetime keeps microseconds; some gateways write nanoseconds.
-    plain = text.replace(f".{digits}", f".{digits[:6].ljust(6, '0')}", 1) if digits else text
-    return datetime.fromisoformat(plain.upper()).timestamp(), 10.0 ** -min(len(digits), 6)
 
 
 def member(event: Mapping[str, Any], path: str) -> Any:
@@ -87,32 +93,42 @@ def event_differences(
     expected: Mapping[str, Any], event: Mapping[str, Any], setting: Setting
 ) -> Iterator[Difference]:
     """Yield each field of ``event`` that is not as ``expected`` says."""
-    for name in ENVELOPE:
+    for name in setting.form.members:
         if name in expected:
             yield from value_differences(name, expected[name], member(event, name), setting)
-    data = expected.get("data", {})
+    fields = setting.form.fields
+    data = expected.get(fields, {})
     for name, wanted in data.items():
-        yield from value_differences(f"data.{name}", wanted, member(event, f"data.{name}"), setting)
-    received = event.get("data")
+        yield from value_differences(f"{fields}.{name}", wanted, member(event, f"{fields}.{name}"), setting)
+    received = event.get(fields)
     if expected.get("only") and isinstance(received, Mapping):
         for name, value in received.items():
             if name not in data:
-                yield Difference(f"data.{name}", "absent", in_words(value))
+                yield Difference(f"{fields}.{name}", "absent", in_words(value), Check.EVENT_ONLY)
 
 
 def value_differences(
-    name: str, expected: Any, received: Any, setting: Setting | None = None
+    name: str, expected: Any, received: Any, setting: Setting | None = None, check: Check | None = None
 ) -> Iterator[Difference]:
-    """Yield a difference for each matcher of ``expected`` that ``received`` fails; a plain value means equality."""
+    """Yield a difference for each matcher of ``expected`` that ``received`` fails; a plain value means equality.
+
+    ``check`` is what is judged; without it, a field of an event, by the kind of matcher.
+    """
     setting = setting or Setting()
     if not isinstance(expected, Mapping):
         if not equal(expected, received):
-            yield Difference(name, in_words(expected), in_words(received))
+            yield Difference(name, in_words(expected), in_words(received), check or Check.FIELD_EQUAL)
         return
     for matcher, wanted in expected.items():
         complaint = _complaint(matcher, wanted, received, setting)
         if complaint is not None:
-            yield Difference(name, complaint, in_words(received))
+            yield Difference(name, complaint, in_words(received), check or _check(matcher, wanted))
+
+
+def _check(matcher: str, wanted: Any) -> Check:
+    if matcher == "between":
+        return Check.FIELD_BOUNDS if _numbers(wanted) else Check.FIELD_TIME
+    return _CHECKS[matcher]
 
 
 def equal(expected: Any, received: Any) -> bool:
@@ -161,7 +177,7 @@ def _complaint(matcher: str, wanted: Any, received: Any, setting: Setting) -> st
 
 
 def _between(bounds: Sequence[Any], received: Any, setting: Setting) -> tuple[bool, str]:
-    if all(isinstance(bound, (int, float)) for bound in bounds):
+    if _numbers(bounds):
         low, high = bounds
         return _number(received) and low <= received <= high, f"between {low} and {high}"
     if setting.window is None:
@@ -169,8 +185,8 @@ def _between(bounds: Sequence[Any], received: Any, setting: Setting) -> tuple[bo
     start, end = setting.window
     words = f"a time between {_clock(start)} and {_clock(end)}"
     try:
-        at, resolution = parse_time(received)
-    except (ValueError, TypeError):
+        at, resolution = setting.form.read_time(received)
+    except ValueError:
         return False, words
     slack = resolution + setting.clock_tolerance
     return start - slack <= at <= end + slack, words
@@ -178,6 +194,10 @@ def _between(bounds: Sequence[Any], received: Any, setting: Setting) -> tuple[bo
 
 def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="milliseconds")
+
+
+def _numbers(bounds: Sequence[Any]) -> bool:
+    return all(isinstance(bound, (int, float)) for bound in bounds)
 
 
 def _number(value: Any) -> bool:

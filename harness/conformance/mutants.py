@@ -18,6 +18,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import plugin_emulator
+from harness.conformance.profiles import profiles
 from harness.conformance.rules import DEFAULT_PROFILE, catalogue
 from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, did_you_mean, read_document
 
@@ -57,7 +58,7 @@ class Patch:
 class Mutant:
     """One defect. ``rules`` are those it breaks: the suite must blame at least one of them.
 
-    ``profile`` is the gateway version the suite judges it as.
+    ``profile`` is what the suite judges it as.
     """
 
     id: str
@@ -144,7 +145,15 @@ def _indented(text: str, indent: str) -> str:
 
 def _mutant(entry: Mapping[str, Any]) -> Mutant:
     patches = tuple(Patch(patch["file"], patch["old"], patch["new"]) for patch in entry["patches"])
-    return Mutant(entry["id"], entry["defect"], tuple(entry["rules"]), patches, entry.get("profile", DEFAULT_PROFILE))
+    profile = entry.get("profile") or _newest_profile(entry["rules"])
+    return Mutant(entry["id"], entry["defect"], tuple(entry["rules"]), patches, profile)
+
+
+def _newest_profile(rules: Sequence[str]) -> str:
+    """Return the newest profile that has all of ``rules``; the default one when none has."""
+    known = [catalogue()[rule].profiles for rule in rules if rule in catalogue()]
+    common = [name for name in profiles() if known and all(name in names for names in known)]
+    return common[-1] if common else DEFAULT_PROFILE
 
 
 @functools.cache
@@ -163,6 +172,10 @@ def _sense_problems(mutants: Sequence[Mutant], source: Path) -> Iterator[Problem
     known: set[str] = set()
     for index, mutant in enumerate(mutants):
         at: Pointer = (index,)
+        if mutant.profile not in profiles():
+            near = did_you_mean(mutant.profile, profiles())
+            hint = f"did you mean {near}?" if near else None
+            yield Problem(f"no profile is called {mutant.profile!r}", (*at, "profile"), hint)
         if mutant.id in known:
             yield Problem(f"another mutant has the id {mutant.id!r}", (*at, "id"))
         known.add(mutant.id)

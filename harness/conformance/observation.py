@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.conformance.arrival_form import identity_of
 from harness.conformance.scenario import MAIN_LANE
 
 
@@ -66,7 +67,8 @@ class Observation:
     """Everything seen while one scenario ran.
 
     ``refused`` is the gateway's message when it refused the state, ``log`` what it wrote to its log,
-    ``advice`` the ids of the lint rules that have something to say.
+    ``advice`` the ids of the lint rules that have something to say, ``waited_for`` what a step waited for in vain,
+    such as ``{"events": 3}``: nothing after that step was done.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Observation:
     trace: Mapping[str, Any] | None = None
     log: Sequence[str] = ()
     advice: Sequence[str] = ()
+    waited_for: Mapping[str, int] | None = None
 
     def window(self, step: str) -> tuple[float, float] | None:
         """Return first start and last end of a step's requests, in seconds since the epoch."""
@@ -85,11 +88,10 @@ class Observation:
 
 
 def accepted_events(deliveries: Iterable[Delivery]) -> list[Arrived]:
-    """Return the distinct events (by lane, source and id, SPEC EVT-3) that were accepted, in order of arrival."""
-    arrived: dict[tuple[str, str, str], Arrived] = {}
+    """Return the distinct events (by lane and identity, SPEC EVT-3) that were accepted, in order of arrival."""
+    arrived: dict[tuple[str, ...], Arrived] = {}
     for delivery in deliveries:
         if delivery.accepted:
             for event in delivery.events:
-                key = (delivery.lane, str(event.get("source")), str(event.get("id")))
-                arrived.setdefault(key, Arrived(event, delivery))
+                arrived.setdefault((delivery.lane, *identity_of(event)), Arrived(event, delivery))
     return list(arrived.values())

@@ -5,11 +5,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from harness.conformance.check_catalogue import Check
 from harness.conformance.deliveries import Deliveries
 from harness.conformance.matching import Difference
 from harness.conformance.rules import Rule
+
+#: How events name Consumers: ``alice``, or ``consumer:`` and the Consumer's id (SPEC SUB-1).
+SubjectForm = Literal["username", "prefixed-id"]
+#: The form that a run requires; ``auto``: either, but one throughout.
+AskedForm = Literal["auto", "username", "prefixed-id"]
 
 
 class Verdict(enum.StrEnum):
@@ -32,6 +38,7 @@ class Failure:
     """One thing that is not as it should be, with its evidence.
 
     ``rules`` are the ids it breaks (empty until the scenario's own are filled in); ``step`` the request concerned.
+    ``check`` is what found it (None: what found its differences).
     """
 
     rules: tuple[str, ...]
@@ -40,13 +47,22 @@ class Failure:
     expected: Mapping[str, Any] | None = None
     received: Any = None
     step: str | None = None
+    check: Check | None = None
+
+    @property
+    def checks(self) -> frozenset[Check]:
+        """The checks that found it; with all of them gone it would not be told."""
+        if self.check is not None:
+            return frozenset((self.check,))
+        return frozenset(one.check for one in self.differences if one.check is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """The run begins: against what, judged by which profile, over which rules and how many scenarios.
 
-    ``strict`` is whether what would be a finding is judged a failure.
+    ``strict`` is whether what would be a finding is judged a failure. ``subject_form`` is the form required of
+    Consumers' names.
     """
 
     target: str
@@ -55,6 +71,7 @@ class RunStarted:
     rules: Sequence[Rule]
     scenarios: int
     strict: bool = False
+    subject_form: AskedForm = "username"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,9 @@ class ScenarioFinished:
     step; ``timeline`` one line per delivery, and ``deliveries`` the same as data (None: nothing was queued).
     ``reproduce`` is the command that runs just this scenario; ``unreachable`` says that
     the target did not answer at all. ``prediction`` is how it differs from what the emulator made of the same
-    traffic (None: it was not asked); it has no part in the verdict.
+    traffic (None: it was not asked); it has no part in the verdict. ``subject_forms`` are the forms in which events
+    named Consumers, each with the first such subject; ``if_unsettled`` is the verdict on a break of a rule that
+    nothing public settles. ``records`` are the meter records that were accepted, for a plugin that sends such.
     """
 
     id: str
@@ -83,6 +102,9 @@ class ScenarioFinished:
     unreachable: bool = False
     deliveries: Deliveries | None = None
     prediction: Sequence[Difference] | None = None
+    subject_forms: Mapping[SubjectForm, str] = field(default_factory=dict)
+    records: Sequence[Mapping[str, Any]] = ()
+    if_unsettled: Verdict = Verdict.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +143,11 @@ class Tally:
             self.scenarios.append(event)
         else:
             self.finished = event
+
+    @property
+    def subject_forms(self) -> list[SubjectForm]:
+        """The forms in which events named Consumers, in the order in which they were first seen."""
+        return list(dict.fromkeys(form for scenario in self.scenarios for form in scenario.subject_forms))
 
     def of_rule(self, rule: str) -> list[ScenarioFinished]:
         """Return the scenarios that show ``rule`` or broke it."""

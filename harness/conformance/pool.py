@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
 
 from harness.conformance.ingest_lane import IngestEndpoint
-from harness.conformance.outcome import ScenarioFinished
+from harness.conformance.outcome import ScenarioFinished, SubjectForm
 from harness.conformance.runner import Order, Predictor, run
 from harness.conformance.scenario import Scenario
 from harness.targets.target import Target, TargetUnavailableError
 
 TargetFactory = Callable[[], Target]
+PredictorFactory = Callable[[SubjectForm], Target]
 EndpointFactory = Callable[[], "StartedEndpoint"]
 
 
@@ -35,7 +40,8 @@ class StartedEndpoint:
 class Pool:
     """``workers`` targets and one ingest endpoint, started only when a scenario needs them.
 
-    With ``make_predictor`` each target has another beside it, which is driven by the same scenarios.
+    With ``make_predictor`` each target has others beside it, which are driven by the same scenarios: one for each
+    form in which Consumers are named.
     Use as a context manager; ``submit`` gives a future of the verdict.
     """
 
@@ -45,10 +51,10 @@ class Pool:
         make_endpoint: EndpointFactory,
         workers: int,
         order: Order,
-        make_predictor: TargetFactory | None = None,
+        make_predictor: PredictorFactory | None = None,
     ) -> None:
         self._make_predictor = make_predictor
-        self._predictors: queue.SimpleQueue[Target] = queue.SimpleQueue()
+        self._predictors: defaultdict[SubjectForm, queue.SimpleQueue[Target]] = defaultdict(queue.SimpleQueue)
         self._make_target = make_target
         self._make_endpoint = make_endpoint
         self._order = order
@@ -58,6 +64,7 @@ class Pool:
         self._endpoint: StartedEndpoint | None = None
         self._lock = threading.Lock()
         self._unavailable: str | None = None
+        self._closing = False
         self._answered = False
         self._unanswered = 0
         # Never started: runs what needs no gateway.
@@ -66,8 +73,10 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(at_once=kind is not None)
 
     @property
     def unavailable(self) -> str | None:
@@ -86,13 +95,23 @@ class Pool:
             ordered.sort(key=lambda scenario: scenario.kind not in ("traffic", "configuration"))
         return {scenario.id: self._executor.submit(self._run, scenario) for scenario in ordered}
 
-    def close(self) -> None:
-        """Drop what is still queued, wait for what runs, end targets and endpoint."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        for target in self._started:
-            target.stop()
+    def close(self, *, at_once: bool = False) -> list[str]:
+        """Drop what is still queued, wait for what runs, end targets and endpoint; return what could not be ended.
+
+        ``at_once`` ends them first, so that what runs comes to its end soon. What is returned is a line each.
+        """
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if at_once:
+            self._closing = True
+            self._end_all()
+        self._executor.shutdown(wait=True)
+        return self._end_all()  # again: what ran may have started something meanwhile
+
+    def _end_all(self) -> list[str]:
+        ends: list[Callable[[], None]] = [target.stop for target in list(self._started)]
         if self._endpoint is not None:
-            self._endpoint.stop()
+            ends.append(self._endpoint.stop)
+        return [trouble for trouble in map(_trouble, ends) if trouble is not None]
 
     def _run(self, scenario: Scenario) -> ScenarioFinished:
         over_http = scenario.kind in ("traffic", "configuration") and "proxy" in self._unstarted.capabilities
@@ -101,27 +120,30 @@ class Pool:
         try:
             endpoint = self._shared_endpoint()
             target = self._take(self._idle, self._make_target)
-            predictor = None
-            if self._make_predictor is not None:
-                predictor = self._take(self._predictors, self._make_predictor)
         except TargetUnavailableError as error:
             self._unavailable = str(error)
             raise
-        beside = None if predictor is None else Predictor(predictor, endpoint.of_predictors)
+        beside = None if self._make_predictor is None else Predictor(self._lend, endpoint.of_predictors)
         finished = run(scenario, target, endpoint.endpoint, self._order, beside)
-        if predictor is not None:
-            self._predictors.put(predictor)
         if not finished.unreachable:
             self._idle.put(target)
             self._answered = True
             return finished
-        target.stop()  # the next scenario gets another one
+        _trouble(target.stop)  # the next scenario gets another one; what cannot be ended now is told of at the end
         with self._lock:
             self._unanswered += 1
             if not self._answered and self._unanswered >= DEAD_AFTER:
                 self._unavailable = finished.reason
                 raise TargetUnavailableError(finished.reason)
         return finished
+
+    @contextmanager
+    def _lend(self, form: SubjectForm) -> Iterator[Target]:
+        """Lend a predictor that names Consumers in ``form``. Raises TargetUnavailableError."""
+        assert self._make_predictor is not None
+        predictor = self._take(self._predictors[form], partial(self._make_predictor, form))
+        yield predictor
+        self._predictors[form].put(predictor)  # not when it failed: the next scenario gets another one
 
     def _shared_endpoint(self) -> StartedEndpoint:
         with self._lock:
@@ -136,7 +158,18 @@ class Pool:
             return idle.get_nowait()
         except queue.Empty:
             target = make()
-            target.start()
             with self._lock:
-                self._started.append(target)
+                if self._closing:
+                    raise TargetUnavailableError("the run is being ended") from None
+                self._started.append(target)  # before it is up: one that comes up for long can be ended meanwhile
+            target.start()
             return target
+
+
+def _trouble(end: Callable[[], None]) -> str | None:
+    """Call ``end``; return what it says when it fails: whatever that is, the others are ended all the same."""
+    try:
+        end()
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.conformance.outcome import (
+    AskedForm,
     Event,
     Report,
     RunFinished,
@@ -22,6 +23,7 @@ from harness.conformance.outcome import (
 from harness.conformance.pool import Pool
 from harness.conformance.rules import Rule
 from harness.conformance.scenario import SUFFIXES, Scenario, read_scenario
+from harness.conformance.subject_form import FormsOfRun
 from harness.targets.target import TargetUnavailableError
 
 
@@ -72,7 +74,8 @@ class ScenarioFile(pytest.File):
 class ConformancePlugin:
     """Collects scenario files and feeds the reports. Give an instance to ``pytest.main(plugins=[…])``.
 
-    ``wanted`` says which scenarios to run, ``open_pool`` makes the pool when there is one to run.
+    ``wanted`` says which scenarios to run, ``open_pool`` makes the pool when there is one to run. ``subject_form`` is
+    the form in which events must name Consumers, ``command`` gives the command that runs just the scenarios given.
     """
 
     def __init__(
@@ -86,15 +89,21 @@ class ConformancePlugin:
         profile: str,
         version: str,
         strict: bool = False,
+        subject_form: AskedForm = "username",
+        command: Callable[..., str] | None = None,
     ) -> None:
         self.wanted = wanted
         self._open_pool = open_pool
         self._reports = reports
-        self._started = RunStarted(target, profile, version, rules, 0, strict)
+        self._started = RunStarted(target, profile, version, rules, 0, strict, subject_form)
+        self._forms = FormsOfRun() if subject_form == "auto" else None
+        self._command = command
         self._pool: Pool | None = None
         self._futures: dict[str, Future[ScenarioFinished]] = {}
         self._begun = time.perf_counter()
         self.aborted: str | None = None
+        #: What could not be ended, a line each.
+        self.left_behind: list[str] = []
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take YAML files as scenarios."""
@@ -113,10 +122,11 @@ class ConformancePlugin:
             self._pool = self._open_pool()
             self._futures = self._pool.submit_all(scenarios)
 
-    def pytest_sessionfinish(self) -> None:
-        """End the targets and tell the reports."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """End the targets and tell the reports; when nobody waits for verdicts any more, at once."""
         if self._pool is not None:
-            self._pool.close()
+            waited_for = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+            self.left_behind = self._pool.close(at_once=not waited_for)
             self._pool = None
         self._tell(RunFinished(time.perf_counter() - self._begun, self.aborted))
 
@@ -127,6 +137,10 @@ class ConformancePlugin:
         except TargetUnavailableError as error:
             self.aborted = str(error)
             raise pytest.exit.Exception(str(error), returncode=2) from None
+        if self._forms is not None:
+            finished, together = self._forms.judged(scenario, finished)
+            if together and self._command is not None:
+                finished = replace(finished, reproduce=self._command(*together))
         self._tell(finished)
         return finished
 

@@ -1,4 +1,4 @@
-"""The catalogue of rules: what each id says, where it comes from, and for which gateway versions it holds."""
+"""The catalogue of rules: what each id says, where it comes from, and for which profiles it holds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.conformance.profiles import default_plugin, of_plugin, profiles
 from plugin_emulator.documents import did_you_mean, read_document
 
-#: The gateway versions a run can be judged by, oldest first.
-PROFILES = ("kong-3.14", "kong-3.15", "kong-3.16")
+#: The profiles of the plugin that is meant where none is named, one for each gateway version, oldest first.
+PROFILES = of_plugin(default_plugin())
 DEFAULT_PROFILE = PROFILES[-1]
 
 #: Provenances that are a reading or a choice of ours: a real gateway that differs is a finding, not a failure.
@@ -54,12 +55,18 @@ def catalogue() -> Mapping[str, Rule]:
     for rule_id, entry in read_document(_CATALOGUE).data.items():
         if not _ID.fullmatch(rule_id):
             raise ValueError(f"{_CATALOGUE}: {rule_id!r} is not a rule id")
-        since = f"kong-{entry.get('since', '3.14')}"
-        until = f"kong-{entry.get('until', '3.16')}"
-        profiles = PROFILES[PROFILES.index(since) : PROFILES.index(until) + 1]
         provenance = tuple(word.strip() for word in entry["from"].split(","))
-        rules[rule_id] = Rule(rule_id, entry["rule"], provenance, profiles)
+        rules[rule_id] = Rule(rule_id, entry["rule"], provenance, _profiles(entry))
     return rules
+
+
+def _profiles(entry: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the profiles that a rule holds for: of its plugin, those from one gateway version to another."""
+    versions = {name: profiles()[name].gateway for name in of_plugin(entry.get("plugin", default_plugin()))}
+    of_gateways = list(versions.values())
+    first = of_gateways.index(entry["since"]) if "since" in entry else 0
+    last = of_gateways.index(entry["until"]) if "until" in entry else len(of_gateways) - 1
+    return tuple(versions)[first : last + 1]
 
 
 def rules_of(profile: str) -> list[Rule]:

@@ -6,37 +6,27 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.conformance import checks, traces
+from harness.conformance.applicability import skip_reason
+from harness.conformance.arrival_form import METER_RECORDS, ArrivalForm
 from harness.conformance.deliveries import Deliveries, of_observation, of_trace
 from harness.conformance.ingest_lane import IngestEndpoint, Lanes
 from harness.conformance.matching import Difference
-from harness.conformance.observation import Answer, Delivery, Observation
-from harness.conformance.outcome import Failure, ScenarioFinished, Verdict
+from harness.conformance.observation import Answer, Delivery, Observation, accepted_events
+from harness.conformance.outcome import AskedForm, Failure, ScenarioFinished, SubjectForm, Verdict
 from harness.conformance.prediction import prediction_differences
 from harness.conformance.rules import DEFAULT_PROFILE, catalogue
-from harness.conformance.scenario import MAIN_LANE, Kind, Scenario
-from harness.conformance.state import LaneAccess, declarative_state
+from harness.conformance.scenario import MAIN_LANE, Scenario
+from harness.conformance.state import LaneAccess, declarative_state, plugin_options
+from harness.conformance.subject_form import ambiguous_subject, forms_seen, in_form, mixed_forms
 from harness.conformance.traffic import as_curl, send
-from harness.targets.target import (
-    Capability,
-    ConfigurationRefusedError,
-    NotApplicableError,
-    Target,
-    TargetUnavailableError,
-)
-
-_NEEDS: Mapping[Kind, Capability] = {
-    "traffic": "proxy",
-    "configuration": "proxy",
-    "simulate": "simulate",
-    "exchanges": "exchanges",
-    "advice": "advice",
-}
+from harness.targets.target import ConfigurationRefusedError, NotApplicableError, Target, TargetUnavailableError
 
 #: Seconds a target may take to say that no metering work is left, before the last look for surplus events.
 SETTLE_SECONDS = 2.0
@@ -49,7 +39,7 @@ class Order:
     """How the run was asked for, so that one scenario of it can be asked for again.
 
     ``target_options`` are the words that go with ``--target``, none of them secret. ``strict`` makes a failure of
-    what would be a finding.
+    what would be a finding. ``subject_form`` is the form in which events must name Consumers.
     """
 
     profile: str = DEFAULT_PROFILE
@@ -57,41 +47,32 @@ class Order:
     shipped: Path | None = None
     strict: bool = False
     target_options: tuple[str, ...] = ()
+    subject_form: AskedForm = "username"
 
-    def command(self, scenario: Scenario) -> str:
-        """Return the command that runs just ``scenario``."""
+    def command(self, *scenarios: Scenario) -> str:
+        """Return the command that runs just ``scenarios``."""
         words = ["kong-metering", "conformance"]
         if self.target != "emulator":
-            words += ["--target", self.target, *self.target_options]
+            words += ["--target", self.target]
+        words += self.target_options
         if self.profile != DEFAULT_PROFILE:
             words += ["--profile", self.profile]
         if self.strict:
             words += ["--strict"]
-        path = Path(scenario.file)
-        if self.shipped is not None and path.is_relative_to(self.shipped):
-            return shlex.join([*words, "--scenario", scenario.id])
-        return shlex.join([*words, scenario.file])
-
-
-def skip_reason(scenario: Scenario, target: Target, profile: str) -> str | None:
-    """Return why ``scenario`` cannot be run against ``target`` under ``profile``, or None when it can."""
-    if profile not in scenario.profiles:
-        return f"holds for {', '.join(scenario.profiles)}, not {profile}"
-    need = _NEEDS[scenario.kind]
-    if need not in target.capabilities:
-        return f"target {target.name} cannot run scenarios of kind {scenario.kind}"
-    if "restart" not in target.capabilities and any(step.restart is not None for step in scenario.steps):
-        return f"target {target.name} cannot be stopped and started again"
-    if "log" not in target.capabilities and "log" in scenario.expect:
-        return f"the log of target {target.name} cannot be read"
-    return None
+        shipped = self.shipped
+        if shipped is not None and all(Path(one.file).is_relative_to(shipped) for one in scenarios):
+            return shlex.join([*words, *(word for one in scenarios for word in ("--scenario", one.id))])
+        return shlex.join([*words, *(one.file for one in scenarios)])
 
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """Another gateway that is driven the same way afterwards, and its ingest endpoint."""
+    """Gateways that are driven the same way afterwards, one at a time, and their ingest endpoint.
 
-    target: Target
+    ``lend`` gives one that names Consumers in a form, for as long as its context lasts.
+    """
+
+    lend: Callable[[SubjectForm], AbstractContextManager[Target]]
     endpoint: IngestEndpoint
 
 
@@ -108,6 +89,8 @@ def run(
     """
     begun = time.perf_counter()
     reason = skip_reason(scenario, target, order.profile)
+    if reason is None and order.subject_form != "username":
+        reason = ambiguous_subject(scenario)
     if reason is not None:
         return _finished(scenario, order, Verdict.SKIP, begun, reason)
     try:
@@ -120,22 +103,34 @@ def run(
         return _finished(scenario, order, Verdict.ERROR, begun, f"{type(error).__name__}: {error}")
     lines: Sequence[str] = ()
     deliveries: Deliveries | None = None
+    arrived = accepted_events(seen.deliveries)
+    forms = forms_seen(scenario, arrived)
+    named: SubjectForm = next(iter(forms), "username")
+    form = named if order.subject_form == "auto" else order.subject_form
     if seen.trace is not None:
         failures = traces.judge_trace(scenario, seen.trace)
-        lines, deliveries = traces.timeline(seen.trace), of_trace(scenario.schedule or {}, seen.trace)
+        lines, deliveries = traces.timeline(seen.trace), of_trace(scenario.schedule or {}, seen.trace, scenario.form)
     else:
-        failures = checks.judge(scenario, seen, target.clock_tolerance)
+        failures = checks.judge(in_form(scenario, form), seen, target.clock_tolerance)
+        if order.subject_form == "auto":
+            failures += mixed_forms(forms)
         if scenario.kind == "traffic":
-            lines = [_line(delivery, seen.started_at) for delivery in seen.deliveries]
+            lines = [_line(scenario.form, delivery, seen.started_at) for delivery in seen.deliveries]
             deliveries = of_observation(scenario, seen)
-    verdict = _verdict(failures, target, order.strict)
+    if_unsettled = Verdict.FINDING if target.genuine and not order.strict else Verdict.FAIL
+    verdict = _verdict(failures, if_unsettled)
     finished = _finished(scenario, order, verdict, begun, failures=failures, timeline=lines, deliveries=deliveries)
-    return finished if predictor is None else replace(finished, prediction=_predicted(scenario, seen, predictor))
+    records = [one.event for one in arrived] if scenario.form is METER_RECORDS else []
+    finished = replace(finished, subject_forms=forms, if_unsettled=if_unsettled, records=records)
+    if predictor is None:
+        return finished
+    return replace(finished, prediction=_predicted(scenario, seen, predictor, form))
 
 
-def _predicted(scenario: Scenario, seen: Observation, predictor: Predictor) -> list[Difference]:
+def _predicted(scenario: Scenario, seen: Observation, predictor: Predictor, form: SubjectForm) -> list[Difference]:
     try:
-        predicted = observe(scenario, predictor.target, predictor.endpoint)
+        with predictor.lend(form) as target:
+            predicted = observe(scenario, target, predictor.endpoint)
     except Exception as error:  # it stands beside the verdict, and must not spoil it
         return [Difference("prediction", "could not be made", f"{type(error).__name__}: {error}")]
     return prediction_differences(seen, predicted)
@@ -149,7 +144,7 @@ def observe(scenario: Scenario, target: Target, endpoint: IngestEndpoint | None)
     if scenario.kind == "exchanges":
         return _observe_pipeline(scenario, target)
     if scenario.kind == "advice":
-        return Observation(advice=[rule for plugin in scenario.plugins for rule in target.advice(plugin)])
+        return Observation(advice=target.advice(scenario.plugins))
     assert endpoint is not None
     return _observe_proxy(scenario, target, endpoint)
 
@@ -178,9 +173,12 @@ def _observe_proxy(scenario: Scenario, target: Target, endpoint: IngestEndpoint)
     try:
         for lane, name in names.items():
             token = secrets.token_urlsafe(24)
-            url = endpoint.open_lane(name, token, scenario.lanes[lane])
+            url = endpoint.open_lane(name, token, scenario.lanes[lane], scenario.form)
             access[lane] = LaneAccess(url, endpoint.untrusted_url(name), token)
         try:
+            options = plugin_options(scenario, access)
+            if options:
+                target.set_plugin_options(options)
             target.apply(declarative_state(scenario, access, run_name))
             _drive(scenario, target, lanes, partial(declarative_state, scenario, access, run_name), seen)
         except ConfigurationRefusedError as error:
@@ -207,14 +205,18 @@ def _drive(
     for step in scenario.steps:
         if step.wait_for is not None:
             if not _wait(partial(lanes.wait_for, step.wait_for), scenario, target):
+                seen.waited_for = step.wait_for
                 return  # what comes after would only blur what is missing
         elif step.reconfigure is not None:
             target.apply(state_with(step.reconfigure))
         elif step.restart is not None:
             target.restart(step.restart)
+        elif step.freeze is not None:
+            target.freeze(step.freeze)
         else:
             answers = send(step, target.proxy_url)
             if all(answer.refused for answer in answers):
+                target.idle()  # one that knows why nobody is there says so
                 raise TargetUnavailableError(f"nothing listens at the gateway's proxy {target.proxy_url}")
             seen.answers.extend(answers)
 
@@ -239,22 +241,22 @@ def _without_tokens(text: str, access: Mapping[str, LaneAccess]) -> str:
     return text
 
 
-def _verdict(failures: Sequence[Failure], target: Target, strict: bool) -> Verdict:
-    """A real gateway that breaks only unsettled rules gives a finding; the emulator must keep those too."""
+def _verdict(failures: Sequence[Failure], if_unsettled: Verdict) -> Verdict:
+    """Kong's own plugin that breaks only unsettled rules gives a finding; any other was made to keep those too."""
     if not failures:
         return Verdict.PASS
     broken = {rule for failure in failures for rule in failure.rules}
     unsettled = all(rule in catalogue() and catalogue()[rule].unsettled for rule in broken)
-    return Verdict.FINDING if target.genuine and unsettled and not strict else Verdict.FAIL
+    return if_unsettled if unsettled else Verdict.FAIL
 
 
-def _line(delivery: Delivery, since: float) -> str:
+def _line(form: ArrivalForm, delivery: Delivery, since: float) -> str:
     answer = "no answer" if delivery.status is None else str(delivery.status)
     kind = (delivery.content_type or "no content type").partition(";")[0]
-    ids = ", ".join("…" + str(event.get("id", "?"))[-6:] for event in delivery.events[:3])
+    ids = ", ".join("…" + form.name_of(event)[-6:] for event in delivery.events[:3])
     more = ", …" if len(delivery.events) > 3 else ""
     lane = "" if delivery.lane == MAIN_LANE else f"  [{delivery.lane}]"
-    size = f"{len(delivery.events)} event{'' if len(delivery.events) == 1 else 's'}"
+    size = f"{len(delivery.events)} {form.noun}{'' if len(delivery.events) == 1 else 's'}"
     return f"+{delivery.at - since:7.3f} s  {delivery.shape} of {size} ({ids}{more}), {kind} → {answer}{lane}"
 
 

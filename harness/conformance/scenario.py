@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,10 @@ from typing import Any, Literal
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from harness.conformance.rules import PROFILES, catalogue
+from harness.conformance.arrival_form import ArrivalForm
+from harness.conformance.profiles import Profile, default_plugin, metering_plugins, profiles
+from harness.conformance.rules import DEFAULT_PROFILE, catalogue
+from harness.conformance.scenario_words import own_keys, said_of_events, whole_schedule, word_of_events, words_of
 from harness.targets.target import Stop
 from plugin_emulator.documents import (
     Document,
@@ -40,9 +43,9 @@ _KINDS: tuple[Literal["traffic", "exchanges", "simulate"], ...] = ("traffic", "e
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One entry of ``traffic``: a request (perhaps repeated), a wait, a change of configuration, or a restart.
+    """One entry of ``traffic``: a request (perhaps repeated), a wait, or something that is done to the gateway.
 
-    ``pause`` and ``every`` are in seconds. ``headers`` keeps order and repetition.
+    ``pause``, ``every`` and ``freeze`` are in seconds. ``headers`` keeps order and repetition.
     """
 
     id: str
@@ -59,6 +62,12 @@ class Step:
     wait_for: Mapping[str, int] | None = None
     reconfigure: tuple[Mapping[str, Any], ...] | None = None
     restart: Stop | None = None
+    freeze: float | None = None
+
+    @property
+    def of_the_gateway(self) -> bool:
+        """Whether something is done to the gateway: it is configured anew, restarted or frozen."""
+        return any(one is not None for one in (self.reconfigure, self.restart, self.freeze))
 
     @property
     def target(self) -> str:
@@ -85,11 +94,22 @@ class Scenario:
     steps: tuple[Step, ...] = ()
     exchanges: tuple[Mapping[str, Any], ...] = ()
     schedule: Mapping[str, Any] | None = None
+    plugin_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
         """The directory the file stands in."""
         return Path(self.file).parent.name
+
+    @property
+    def profile(self) -> Profile:
+        """The newest of its profiles, all of which are one plugin's."""
+        return _profile(self.profiles)
+
+    @property
+    def form(self) -> ArrivalForm:
+        """The form of what arrives at the ingest endpoint."""
+        return self.profile.form
 
     @property
     def patience(self) -> float:
@@ -167,9 +187,7 @@ def _scenario(document: Document) -> Scenario:
     data = document.data
     rules = tuple(data["rules"])
     given = next((key for key in _KINDS if key in data), None)
-    profiles = data.get("profiles") or [
-        profile for profile in PROFILES if all(profile in catalogue()[rule].profiles for rule in rules)
-    ]
+    expect = said_of_events(data["expect"])
     lanes = {MAIN_LANE: tuple(data.get("ingest", ()))}
     lanes.update({name: tuple(script) for name, script in data.get("lanes", {}).items()})
     return Scenario(
@@ -177,18 +195,29 @@ def _scenario(document: Document) -> Scenario:
         title=data["title"],
         description=data.get("description", ""),
         rules=rules,
-        profiles=tuple(profiles),
-        kind=given or ("advice" if "advice" in data["expect"] else "configuration"),
+        profiles=_profiles(data),
+        kind=given or ("advice" if "advice" in expect else "configuration"),
         file=document.file or "scenario.yaml",
-        expect=data["expect"],
+        expect=expect,
         auth=data.get("auth"),
         gateway=data.get("gateway", {}),
         plugins=tuple(data.get("plugins", ())) + ((data["plugin"],) if "plugin" in data else ()),
         lanes=lanes,
         steps=tuple(_step(entry, index) for index, entry in enumerate(data.get("traffic", ()))),
         exchanges=tuple(data.get("exchanges", ())),
-        schedule=data.get("simulate"),
+        schedule=whole_schedule(data["simulate"]) if "simulate" in data else None,
+        plugin_options=data.get("plugin_options", {}),
     )
+
+
+def _profiles(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the profiles that a scenario names, or else all that have each of its rules."""
+    rules = [catalogue()[rule] for rule in data["rules"]]
+    return tuple(data.get("profiles") or [name for name in profiles() if all(name in one.profiles for one in rules)])
+
+
+def _profile(names: Sequence[str]) -> Profile:
+    return profiles()[names[-1] if names else DEFAULT_PROFILE]
 
 
 def _step(entry: Mapping[str, Any], index: int) -> Step:
@@ -207,10 +236,11 @@ def _step(entry: Mapping[str, Any], index: int) -> Step:
         concurrency=entry.get("concurrency", 1),
         pause=entry.get("pause", 0.0),
         response=entry.get("response", {}),
-        wait_for=entry.get("wait_for"),
+        wait_for=own_keys(entry["wait_for"]) if "wait_for" in entry else None,
         reconfigure=None if plugins is None else tuple(plugins),
         every=entry.get("every", 0.0),
         restart=entry.get("restart"),
+        freeze=entry.get("freeze"),
     )
 
 
@@ -241,19 +271,21 @@ def _schema_problem(error: ValidationError) -> Iterator[Problem]:
     elif schema == {"not": {}}:
         yield Problem(f"{at[-1]!r} does not go with this kind of scenario", at)
     elif error.validator == "oneOf" and "path" not in instance:
-        yield Problem("is neither a request (path), nor wait_for, reconfigure or restart", at)
+        yield Problem("is neither a request (path), nor wait_for, reconfigure, restart or freeze", at)
     else:
         yield Problem(error.message, at)
 
 
 def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what a schema cannot say: names that refer to nothing."""
-    for index, rule in enumerate(data["rules"]):
-        if rule not in catalogue():
-            near = did_you_mean(rule, catalogue())
-            yield Problem(f"no rule is called {rule!r}", ("rules", index), f"did you mean {near}?" if near else None)
+    unknown = [*_unknown_names(data)]
+    if unknown:
+        yield from unknown
+        return
+    form = _profile(_profiles(data)).form
+    yield from _form_problems(data, form)
     given = [key for key in _KINDS if key in data]
-    expect = data["expect"]
+    expect = said_of_events(data["expect"])
     if len(given) > 1:
         yield Problem(f"{' and '.join(given)} cannot stand together", (given[1],), "split the scenario")
     if given and "advice" in expect:
@@ -270,8 +302,9 @@ def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     ]
     described: list[tuple[Pointer, Mapping[str, Any]]] = [
         (("expect", place, index), entry)
-        for place in ("events", "deliveries")
-        for index, entry in enumerate(expect.get(place, ()))
+        for place, entries in data["expect"].items()
+        if word_of_events(place) in ("events", "deliveries")
+        for index, entry in enumerate(entries)
     ]
     if "first_delivery" in expect:
         described.append((("expect", "first_delivery"), expect["first_delivery"]))
@@ -281,14 +314,54 @@ def _sense_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
             references.append(((*at, "of"), entry["of"], requests, "request"))
         if "after_request" in entry:
             references.append(((*at, "after_request", "of"), entry["after_request"]["of"], requests, "request"))
-        for key, value in {**entry, **entry.get("data", {})}.items():
+        for key, value in {**entry, **entry.get(form.fields, {})}.items():
             if isinstance(value, dict) and "same_as" in value:
                 references.append(((*at, key), value["same_as"].partition(".")[0], names, "expected event"))
             if isinstance(value, dict) and "request.start" in value.get("between", ()) and "of" not in entry:
                 yield Problem("needs `of`, the id of the request whose start and end are meant", (*at, key))
     for index, plugin in enumerate(data.get("plugins", ())):
         references.append((("plugins", index, "lane"), plugin.get("lane", MAIN_LANE), lanes, "lane"))
+    plugins = {profile.plugin for profile in profiles().values()}
+    references += [
+        (("plugin_options", plugin), plugin, plugins, "metering plugin") for plugin in data.get("plugin_options", {})
+    ]
     for pointer, name, known, what in references:
         if name not in known:
             near = did_you_mean(name, known)
             yield Problem(f"no {what} is called {name!r}", pointer, f"did you mean {near!r}?" if near else None)
+
+
+def _unknown_names(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, known, what in (("rules", catalogue(), "rule"), ("profiles", profiles(), "profile")):
+        for index, name in enumerate(data.get(key, ())):
+            if name not in known:
+                near = did_you_mean(name, known)
+                hint = f"did you mean {near}?" if near else None
+                yield Problem(f"no {what} is called {name!r}", (key, index), hint)
+
+
+def _form_problems(data: Mapping[str, Any], form: ArrivalForm) -> Iterator[Problem]:
+    """Yield what is said of another plugin than the one whose rules are named."""
+    names = _profiles(data)
+    if not names:
+        yield Problem("no profile has all of these rules", ("rules",), "split the scenario")
+    if len({profiles()[name].plugin for name in names}) > 1:
+        yield Problem("are profiles of several plugins", ("profiles",), "write a scenario for each plugin")
+    said: list[tuple[Pointer, Iterable[str]]] = [(("expect",), data["expect"])]
+    for place, entries in data["expect"].items():
+        if place == "deliveries":
+            said += [(("expect", place, index), entry) for index, entry in enumerate(entries)]
+    said += [
+        (("traffic", index, "wait_for"), step["wait_for"])
+        for index, step in enumerate(data.get("traffic", ()))
+        if "wait_for" in step
+    ]
+    for at, words in said:
+        for word in words:
+            own = words_of(form, word)
+            if own != word:
+                yield Problem(f"what arrives are {form.noun}s", (*at, word), f"write {own}")
+    if "simulate" in data:
+        plugin = data["simulate"].get("plugin", default_plugin())
+        if plugin not in metering_plugins() or metering_plugins()[plugin].form is not form:
+            yield Problem("is not the plugin whose rules these are", ("simulate",), "give it a fitting `plugin`")

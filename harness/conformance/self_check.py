@@ -13,20 +13,21 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import harness
+from harness.conformance.delivery_checks import RULES_OF_ANY_SCENARIO
 from harness.conformance.mutants import Mutant, plant
 from harness.conformance.outcome import Verdict
 from harness.conformance.scenario import Kind, Scenario
+from harness.targets.scratch_folder import ScratchFolder
 
 #: Seconds a scenario waits for what is expected; the emulator as it is has to manage with them too.
 PATIENCE = 6.0
@@ -34,7 +35,7 @@ PATIENCE = 6.0
 #: most of it, each failure takes its time.
 LONGEST_RUN = 240.0
 LONGEST_THOROUGH_RUN = 900.0
-#: Gateways side by side for one mutant: scenarios over HTTP mostly wait.
+#: Gateways side by side where everything is run: scenarios over HTTP mostly wait.
 GATEWAYS = 3
 
 #: The cheapest kinds first, so that a kill comes early.
@@ -55,15 +56,23 @@ class Fate(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A scenario that failed against a mutant: the rules it blames and what it says of the first of them."""
+    """A scenario that failed against a mutant: the rules it blames, and by rule what it says and what found it.
+
+    ``checks`` has the ids of all checks without which the rule would not be blamed as it is.
+    """
 
     scenario: str
     rules: tuple[str, ...]
     messages: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def blames(self, mutant: Mutant) -> str | None:
         """Return the first of ``mutant``'s rules that is blamed, or None."""
         return next((rule for rule in mutant.rules if rule in self.rules), None)
+
+    def found_by(self, mutant: Mutant) -> frozenset[str]:
+        """Return the checks that blame one of ``mutant``'s rules."""
+        return frozenset(check for rule in mutant.rules for check in self.checks.get(rule, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,11 @@ class MutantResult:
     scenarios: int = 0
     seconds: float = 0.0
 
+    @property
+    def checks(self) -> frozenset[str]:
+        """The checks that killed it: it would survive only if all of them were gone."""
+        return frozenset(check for failed in self.kills for check in failed.found_by(self.mutant))
+
 
 @dataclass(slots=True)
 class _Run:
@@ -99,7 +113,8 @@ class SelfCheck:
 
     ``command`` starts the child (see ``harness.cli.mutant_run``), ``ports`` is what it is told of the ingest
     endpoint that all children share. ``at_once`` mutants run side by side. ``thorough`` runs every scenario against
-    every mutant; otherwise a mutant's run ends with the first failure that blames one of its rules.
+    every mutant that it could kill; otherwise a mutant's run ends with the first failure that blames one of its
+    rules.
     """
 
     def __init__(
@@ -188,8 +203,7 @@ class SelfCheck:
     def _child(self, mutant: Mutant | None, profile: str, about: Set[str] | None = None) -> _Run:
         """Run a child to its end; ``about`` limits it to scenarios of these rules."""
         run = _Run()
-        with tempfile.TemporaryDirectory(prefix="kong-metering-mutant-", ignore_cleanup_errors=True) as directory:
-            folder = Path(directory)
+        with ScratchFolder() as folder:
             plant(mutant, folder)
             (folder / "tmp").mkdir()
             errors = (folder / "errors.txt").open("w+", encoding="utf-8", errors="replace")
@@ -235,9 +249,15 @@ class SelfCheck:
     def _order(self, mutant: Mutant | None, profile: str, folder: Path, limit: Set[str] | None) -> dict[str, Any]:
         rules = set(mutant.rules) if mutant else set()
         kept = [one for one in self._scenarios if profile in one.profiles]
+        if mutant is not None and self._thorough:
+            kept = [one for one in kept if _can_blame(one, rules)]
         if limit is not None:
             kept = [one for one in kept if not limit.isdisjoint(one.rules)]
-        ordered = sorted(kept, key=lambda one: (rules.isdisjoint(one.rules), _COST[one.kind]))
+        groups = _groups(rules)
+        ordered = sorted(
+            kept,
+            key=lambda one: (rules.isdisjoint(one.rules), groups.isdisjoint(_groups(one.rules)), _COST[one.kind]),
+        )
         about = sum(not rules.isdisjoint(scenario.rules) for scenario in kept)
         if mutant is None or self._thorough:  # everything is run: what takes longest begins first
             ordered = sorted(kept, key=lambda one: -_COST[one.kind])
@@ -249,7 +269,9 @@ class SelfCheck:
             "ports": dict(self._ports),
             "first": files[:about],
             "then": files[about:],
-            "gateways": GATEWAYS,
+            # A mutant mostly falls at the first scenario, before a second gateway would have started; not one that
+            # any scenario may notice.
+            "gateways": 1 if mutant and not self._thorough and rules.isdisjoint(RULES_OF_ANY_SCENARIO) else GATEWAYS,
             "patience": PATIENCE,
         }
 
@@ -278,6 +300,17 @@ class SelfCheck:
                     return
 
 
+def _groups(rules: Iterable[str]) -> Set[str]:
+    return {rule.partition("-")[0] for rule in rules}
+
+
+def _can_blame(scenario: Scenario, rules: Set[str]) -> bool:
+    """Return whether a failure of ``scenario`` can name one of ``rules``."""
+    anywhere = scenario.form.rules_anywhere
+    of_events = scenario.kind in ("traffic", "exchanges") and not anywhere.isdisjoint(rules)
+    return of_events or not rules.isdisjoint(scenario.rules)
+
+
 def _take(told: Mapping[str, Any], run: _Run) -> Failed | None:
     """Enter one scenario's verdict into ``run``; return it when it is a failure."""
     verdict = Verdict(told["verdict"])
@@ -286,7 +319,7 @@ def _take(told: Mapping[str, Any], run: _Run) -> Failed | None:
         run.errors.append(f"{told['scenario']}: {told['reason']}")
     if verdict is not Verdict.FAIL:
         return None
-    failed = Failed(told["scenario"], tuple(told["messages"]), told["messages"])
+    failed = Failed(told["scenario"], tuple(told["messages"]), told["messages"], told["checks"])
     run.failed.append(failed)
     return failed
 

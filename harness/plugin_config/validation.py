@@ -67,11 +67,12 @@ def entity_problems(entity: PluginEntity, kind: PluginKind, gateway: str) -> lis
     """Return what a gateway of that version would refuse in ``entity``; pointers are relative to it."""
     return [
         Problem(problem.message, problem.pointer, problem.hint)
-        for problem in _problems(FoundPlugin(_entity_data(entity), "", {}), kind, gateway)
+        for problem in _problems(FoundPlugin(entity_data(entity), "", {}), kind, gateway)
     ]
 
 
-def _entity_data(entity: PluginEntity) -> dict[str, Value]:
+def entity_data(entity: PluginEntity) -> dict[str, Value]:
+    """Return ``entity`` in the shape of the gateway's plugin entity; what of its scope is left open is left out."""
     data: dict[str, Value] = {
         "name": entity.name,
         "config": entity.config,

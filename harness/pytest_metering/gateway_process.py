@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.targets.process import VerbProcess
+from harness.targets.scratch_folder import ScratchFolder
 from harness.targets.target import Stop, TargetUnavailableError
 
 _EMPTY_STATE = '_format_version: "3.0"\n'
@@ -41,8 +40,8 @@ class GatewayProcess:
         """Start it with nothing configured, unless it runs. Raises TargetUnavailableError."""
         if self.running:
             return
-        with tempfile.TemporaryDirectory(prefix="kong-metering-") as directory:
-            config = Path(directory) / "kong.yml"
+        with ScratchFolder() as directory:
+            config = directory / "kong.yml"
             config.write_text(_EMPTY_STATE, encoding="utf-8")
             options = ["--admin-port", "0", "--proxy-port", "0", "--json", "--config", str(config)]
             options += ["--gateway", self._version, *(["--echo-upstream"] if self._echo else [])]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
-from pathlib import Path
 
 from harness.ingest.control import IngestControl
 from harness.targets.process import VerbProcess
+from harness.targets.scratch_folder import ScratchFolder
 from harness.targets.target import TargetUnavailableError
 
 ENDPOINT_PATH = "/v3/openmeter/events"
@@ -22,8 +21,8 @@ class IngestProcess:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._fixed = port != 0
-        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
-        capture = Path(self._directory.name) / "capture.jsonl"
+        self._directory = ScratchFolder()
+        capture = self._directory.path / "ingest.capture"
         options = ["--host", host, "--port", str(port), "--control-port", "0", "--json", "--quiet"]
         self._process = VerbProcess("ingest", [*options, "--capture", str(capture)])
         self._port = port
@@ -35,7 +34,7 @@ class IngestProcess:
         try:
             ready = self._process.start()
         except TargetUnavailableError:
-            self._directory.cleanup()
+            self._directory.close()
             raise
         self._port = int(ready["port"])
         self.control = IngestControl(int(ready["control_port"]))
@@ -43,7 +42,7 @@ class IngestProcess:
     def stop(self) -> None:
         """End it and remove its capture."""
         self._process.stop()
-        self._directory.cleanup()
+        self._directory.close()
 
     def new_lane(self) -> str:
         """Return the name of the lane for the next test."""

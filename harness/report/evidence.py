@@ -31,6 +31,7 @@ GROUPS: Mapping[str, str] = {
     "BRK": "Circuit breaker",
     "DLV": "Delivery",
     "LIF": "Life cycle",
+    "AMB": "Amberflo",
 }
 
 #: Control characters but tab and line feed, what turns the direction of text, and halves of surrogate pairs.
@@ -45,6 +46,12 @@ def visible(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return ``1 scenario``, ``2 scenarios``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def subject_form_words(tally: Tally) -> str:
+    """Return in which form events named Consumers, and which one was required."""
+    assert tally.started is not None
+    return f"{' and '.join(tally.subject_forms) or 'none seen'} (required: {tally.started.subject_form})"
 
 
 def rules_concerned(scenario: ScenarioFinished, tally: Tally) -> list[Rule]:

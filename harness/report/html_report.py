@@ -1,23 +1,17 @@
-"""The run as one HTML page: it needs no server, no network and no second file.
-
-Every value is written into the page as text. Should one ever not be, the page's policy allows no script and no style
-but its own two, by their hashes, and nothing to be loaded.
-"""
+"""The run as one HTML page: it needs no server, no network and no second file."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from string import Template
 
 from harness.conformance.outcome import WORST_FIRST, Event, Tally, Verdict
 from harness.conformance.rules import Rule
-from harness.report.evidence import GROUPS, counted, visible
+from harness.report.evidence import GROUPS, counted, subject_form_words
 from harness.report.html_evidence import scenario_section, scenario_target
+from harness.report.html_page import as_text, asset, facts, page_style, policy_hash
 from harness.report.implementation import Implementation, default_implementation
 
 _ASSETS = Path(__file__).with_name("assets")
@@ -43,43 +37,43 @@ class HtmlReport:
         tally = self._tally
         started, finished = tally.started, tally.finished
         assert started is not None and finished is not None
-        style, script = _asset("report.css"), _asset("report.js")
+        style, script = page_style() + asset(_ASSETS / "report.css"), asset(_ASSETS / "report.js")
         scenarios = sorted(tally.scenarios, key=lambda one: WORST_FIRST.index(one.verdict))
-        return Template(_asset("report.html")).substitute(
-            title=_text(f"Metering conformance: {started.target} as {started.profile}"),
+        return Template(asset(_ASSETS / "report.html")).substitute(
+            title=as_text(f"Metering conformance: {started.target} as {started.profile}"),
             style=style,
-            style_hash=_hash(style),
+            style_hash=policy_hash(style),
             script=script,
-            script_hash=_hash(script),
+            script_hash=policy_hash(script),
             outcome="pass" if tally.good else "fail",
             outcome_words="passed" if tally.good else "failed",
-            summary=_text(_summary(tally)),
+            summary=as_text(_summary(tally)),
             facts=self._facts(),
             verdict_choices="".join(_verdict_choices(tally)),
             group_choices="".join(
-                f'<option value="{_text(group)}">{_text(group)} {_text(GROUPS.get(group, ""))}</option>'
+                f'<option value="{as_text(group)}">{as_text(group)} {as_text(GROUPS.get(group, ""))}</option>'
                 for group in dict.fromkeys(rule.group for rule in tally.rules.values())
             ),
             rules="".join(_rule_groups(tally)),
             scenarios="".join(scenario_section(scenario, tally) for scenario in scenarios),
-            footer=_text(f"kong-metering {started.version}"),
+            footer=as_text(f"kong-metering {started.version}"),
         )
 
     def _facts(self) -> str:
         started = self._tally.started
         assert started is not None
         made_by = self._implementation or default_implementation(started.target, started.version)
-        facts = {
+        told = {
             "Target": started.target,
             "Profile": started.profile,
             "Date": self._date.isoformat(timespec="seconds"),
+            "Form of Consumers' names": subject_form_words(self._tally),
             "Implementation": " ".join(filter(None, (made_by.project, made_by.version))),
             "Organization": made_by.organization or "",
             "URL": made_by.url or "",
             "Contact": ", ".join(made_by.contact),
         }
-        pairs = [f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts.items() if value]
-        return f'<dl class="facts">{"".join(pairs)}</dl>'
+        return facts(told)
 
 
 def _summary(tally: Tally) -> str:
@@ -108,7 +102,7 @@ def _verdict_choices(tally: Tally) -> Iterator[str]:
 def _rule_groups(tally: Tally) -> Iterator[str]:
     for group in dict.fromkeys(rule.group for rule in tally.rules.values()):
         title = f"{group} {GROUPS.get(group, '')}".strip()
-        yield f'<tbody><tr class="group"><th colspan="5" scope="rowgroup">{_text(title)}</th></tr>\n'
+        yield f'<tbody><tr class="group"><th colspan="5" scope="rowgroup">{as_text(title)}</th></tr>\n'
         for rule in tally.rules.values():
             if rule.group == group:
                 yield _rule_row(rule, tally)
@@ -118,26 +112,16 @@ def _rule_groups(tally: Tally) -> Iterator[str]:
 def _rule_row(rule: Rule, tally: Tally) -> str:
     verdict = tally.verdict(rule.id)
     links = "".join(
-        f'<li><a href="#{_text(scenario_target(one.id))}">{_text(one.id)}</a></li>' for one in tally.of_rule(rule.id)
+        f'<li><a href="#{as_text(scenario_target(one.id))}">{as_text(one.id)}</a></li>'
+        for one in tally.of_rule(rule.id)
     )
     return (
-        f'<tr data-verdict="{verdict.value}" data-groups="{_text(rule.group)}"><th scope="row">{_text(rule.id)}</th>'
-        f'<td><span class="badge {_class(verdict)}">{verdict.value}</span></td><td>{_text(rule.text)}</td>'
-        f"<td>{_text(', '.join(rule.provenance))}</td><td>{f'<ul>{links}</ul>' if links else ''}</td></tr>\n"
+        f'<tr data-verdict="{verdict.value}" data-groups="{as_text(rule.group)}">'
+        f'<th scope="row">{as_text(rule.id)}</th>'
+        f'<td><span class="badge {_class(verdict)}">{verdict.value}</span></td><td>{as_text(rule.text)}</td>'
+        f"<td>{as_text(', '.join(rule.provenance))}</td><td>{f'<ul>{links}</ul>' if links else ''}</td></tr>\n"
     )
 
 
 def _class(verdict: Verdict) -> str:
     return verdict.value.replace(" ", "-")
-
-
-def _text(value: str) -> str:
-    return escape(visible(value))
-
-
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -66,6 +66,7 @@ class JsonReport:
             "mode": started.target,
             "profile": started.profile,
             "strict": started.strict,
+            "subject_form": {"required": started.subject_form, "seen": tally.subject_forms},
             "seconds": round(finished.seconds, 3),
             "aborted": finished.aborted,
             "ok": tally.good,
@@ -156,6 +157,7 @@ def _scenario(scenario: ScenarioFinished) -> dict[str, Any]:
         "timeline": list(scenario.timeline),
         "reproduce": scenario.reproduce,
         "deliveries": None if scenario.deliveries is None else _deliveries(scenario.deliveries),
+        "subject_forms": list(scenario.subject_forms),
         **({} if scenario.prediction is None else {"prediction": _prediction(scenario.prediction)}),
     }
 

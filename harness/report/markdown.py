@@ -10,9 +10,19 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.conformance.matching import Difference
 from harness.conformance.outcome import WORST_FIRST, Event, Failure, ScenarioFinished, Tally, Verdict
 from harness.conformance.rules import Rule
-from harness.report.evidence import GROUPS, SHOWN, counted, indented, requests_concerned, rules_concerned, visible
+from harness.report.evidence import (
+    GROUPS,
+    SHOWN,
+    counted,
+    indented,
+    requests_concerned,
+    rules_concerned,
+    subject_form_words,
+    visible,
+)
 
 #: What GitHub takes of one step's summary, in bytes, with some room.
 STEP_SUMMARY_LIMIT = 1_000_000
@@ -97,6 +107,7 @@ def _head(tally: Tally) -> Iterator[str]:
     yield f"## {mark} Metering conformance: {prose(started.target)} as {prose(started.profile)}"
     strict = " Strict: findings are failures." if started.strict else ""
     yield f"**{counted(len(tally.scenarios), 'scenario')} in {finished.seconds:.1f} s: {counts}.**{strict}"
+    yield f"Form of Consumers' names: {prose(subject_form_words(tally))}."
     if finished.aborted:
         yield f"The run could not be completed: {prose(finished.aborted)}"
 
@@ -166,6 +177,9 @@ def _evidence(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
     if scenario.timeline:
         yield "Deliveries:"
         yield block("text", "\n".join(scenario.timeline))
+    if scenario.prediction:
+        yield "Not as the emulator predicts, which the verdict does not count:"
+        yield _differences(scenario.prediction, "Predicted", "Seen")
     yield "Again:"
     yield block("sh", scenario.reproduce)
     yield "</details>"
@@ -174,13 +188,17 @@ def _evidence(scenario: ScenarioFinished, tally: Tally) -> Iterator[str]:
 def _failure(failure: Failure) -> Iterator[str]:
     yield f"✗ **{prose(failure.message)}**"
     if failure.differences:
-        lines = [_row(["Field", "Expected", "Received"]), _row([":--"] * 3)]
-        lines += [_row([code(one.field), code(one.expected), code(one.received)]) for one in failure.differences]
-        yield "\n".join(lines)
+        yield _differences(failure.differences, "Expected", "Received")
     for name, value in (("Expected", failure.expected), ("Received", failure.received)):
         if value is not None:
             yield f"{name}:"
             yield block(_language(value), indented(value))
+
+
+def _differences(differences: Sequence[Difference], before: str, after: str) -> str:
+    lines = [_row(["Field", before, after]), _row([":--"] * 3)]
+    lines += [_row([code(one.field), code(one.expected), code(one.received)]) for one in differences]
+    return "\n".join(lines)
 
 
 def _language(value: Any) -> str:

@@ -7,14 +7,14 @@ by colour alone, and each mark has its words as a tooltip.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from harness.conformance.deliveries import Deliveries, Try
 from harness.conformance.scenario import MAIN_LANE
 from harness.report.evidence import visible
+from harness.report.html_page import titled
+from harness.report.svg_scales import LinearScale, PassedScale, Scale
 from harness.report.timeline import PlottedTry, Row, rows
 
 WIDTH = 760
@@ -26,36 +26,6 @@ MOST_ROWS, MOST_MARKS = 40, 300
 WORTH = 4.0
 #: From this ratio of the whole to its smallest step on, the axis is logarithmic.
 WIDE = 200.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    start: float
-    end: float
-    smallest: float
-
-    @property
-    def logarithmic(self) -> bool:
-        return (self.end - self.start) / self.smallest > WIDE
-
-    def x(self, at: float) -> float:
-        span = self.end - self.start
-        passed = min(max(at - self.start, 0.0), span)
-        if self.logarithmic:
-            share = math.log1p(passed / self.smallest) / math.log1p(span / self.smallest)
-        else:
-            share = passed / span
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
-
-    def ticks(self) -> list[float]:
-        span = self.end - self.start
-        if self.logarithmic:
-            powers = range(math.ceil(math.log10(self.smallest)), math.floor(math.log10(span)) + 1)
-            return [self.start, *(self.start + 10.0**power for power in powers)]
-        step = 10.0 ** math.floor(math.log10(span))
-        step = next(size for size in (step / 5, step / 2, step, step * 2) if span / size <= 8)
-        first = math.ceil(self.start / step - 1e-9)
-        return [step * number for number in range(first, math.floor(self.end / step + 1e-9) + 1)]
 
 
 def plot(deliveries: Deliveries, title: str) -> str:
@@ -82,7 +52,7 @@ def plot(deliveries: Deliveries, title: str) -> str:
     return picture + (f'<p class="note">{more} batches more are not drawn.</p>' if more else "")
 
 
-def _axis(shown: Sequence[Row], deliveries: Deliveries) -> _Axis:
+def _axis(shown: Sequence[Row], deliveries: Deliveries) -> Scale:
     times = [one.at for one in deliveries.lost]
     for row in shown:
         for one in row.tries:
@@ -97,20 +67,23 @@ def _axis(shown: Sequence[Row], deliveries: Deliveries) -> _Axis:
     end += max((end - start) * 0.04, 1e-3)
     tried = sorted({round(one.made.at, 6) for row in shown for one in row.tries} | {start})
     gaps = [after - before for before, after in itertools.pairwise(tried)]
-    return _Axis(start, end, min(gaps, default=end - start) or end - start)
+    smallest = min(gaps, default=end - start) or end - start
+    if (end - start) / smallest > WIDE:
+        return PassedScale(start, end, LEFT, WIDTH - RIGHT, smallest)
+    return LinearScale(start, end, LEFT, WIDTH - RIGHT)
 
 
-def _grid(axis: _Axis, count: int) -> Iterator[str]:
+def _grid(axis: Scale, count: int) -> Iterator[str]:
     bottom = TOP + count * ROW
     for at in axis.ticks():
-        x = axis.x(at)
+        x = axis.place(at)
         yield f'<line class="grid" x1="{x}" y1="{TOP}" x2="{x}" y2="{bottom}"/>'
         yield f'<text class="tick" x="{x}" y="{bottom + 14}" text-anchor="middle">{at:.6g}</text>'
     words = "seconds, logarithmic" if axis.logarithmic else "seconds"
     yield f'<text class="tick" x="{WIDTH - RIGHT}" y="{bottom + 29}" text-anchor="end">{words}</text>'
 
 
-def _row(row: Row, index: int, axis: _Axis) -> Iterator[str]:
+def _row(row: Row, index: int, axis: Scale) -> Iterator[str]:
     top = TOP + index * ROW
     middle = top + ROW / 2
     lane = "" if row.lane == MAIN_LANE else f" {row.lane}"
@@ -119,25 +92,25 @@ def _row(row: Row, index: int, axis: _Axis) -> Iterator[str]:
     for one in row.tries:
         yield from _allowed(one, top, axis)
     if row.last_failure is not None and axis.start <= row.last_failure <= axis.end:
-        x = axis.x(row.last_failure)
+        x = axis.place(row.last_failure)
         words = f"a try that fails after {row.last_failure:.6g} s is the last one (max_retry_time)"
-        yield _titled(f'<line class="last" x1="{x}" y1="{top + 2}" x2="{x}" y2="{top + ROW - 2}"/>', words)
+        yield titled(f'<line class="last" x1="{x}" y1="{top + 2}" x2="{x}" y2="{top + ROW - 2}"/>', words)
     if row.tries:
-        for at in row.tries[0].made.entered[:MOST_MARKS]:
-            x = axis.x(at)
+        for at in list(dict.fromkeys(row.tries[0].made.entered))[:MOST_MARKS]:  # those of one instant are one mark
+            x = axis.place(at)
             line = f'<line class="entered" x1="{x}" y1="{top + ROW - 7}" x2="{x}" y2="{top + ROW - 2}"/>'
-            yield _titled(line, f"an entry came at {at:.6g} s")
+            yield titled(line, f"an entry came at {at:.6g} s")
     for one in row.tries[:MOST_MARKS]:
         yield _mark(one, middle, axis)
 
 
-def _allowed(one: PlottedTry, top: int, axis: _Axis) -> Iterator[str]:
+def _allowed(one: PlottedTry, top: int, axis: Scale) -> Iterator[str]:
     """Yield the band in which the try may lie. One without an end is drawn up to the try: later is no mistake."""
     if one.allowed is None:
         return
-    x = axis.x(one.allowed.start)
+    x = axis.place(one.allowed.start)
     end = one.allowed.end if one.allowed.end is not None else max(one.made.at, one.allowed.start)
-    width = round(max(axis.x(end) - x, 5.0), 1)
+    width = round(max(axis.place(end) - x, 5.0), 1)
     if one.allowed.kind == "window":
         words = f"window {one.allowed.start:.6g} … {end:.6g} s: a full batch may leave in it, any other at its end"
     elif one.allowed.end is None:
@@ -146,11 +119,11 @@ def _allowed(one: PlottedTry, top: int, axis: _Axis) -> Iterator[str]:
         words = f"try {one.made.number + 1} at {one.allowed.start:.6g} s"
     left = x if one.allowed.kind == "window" or one.allowed.end is None else round(x - width / 2, 1)
     band = f'<rect class="{one.allowed.kind}" x="{left}" y="{top + 4}" width="{width}" height="{ROW - 8}" rx="2"/>'
-    yield _titled(band, words)
+    yield titled(band, words)
 
 
-def _mark(one: PlottedTry, y: float, axis: _Axis) -> str:
-    x = axis.x(one.made.at)
+def _mark(one: PlottedTry, y: float, axis: Scale) -> str:
+    x = axis.place(one.made.at)
     words = describe(one.made) + (f", too {one.off} for the settings" if one.off else "")
     if one.off:
         shape = f'<path class="off" d="M{x} {y - 7}l7 12h-14z"/>'
@@ -158,7 +131,7 @@ def _mark(one: PlottedTry, y: float, axis: _Axis) -> str:
         shape = f'<circle class="taken" cx="{x}" cy="{y}" r="5"/>'
     else:
         shape = f'<path class="refused" d="M{x - 4} {y - 4}l8 8m0 -8l-8 8"/>'
-    return _titled(shape, words)
+    return titled(shape, words)
 
 
 def describe(one: Try) -> str:
@@ -168,13 +141,9 @@ def describe(one: Try) -> str:
     return f"{one.at:.6g} s: batch {one.batch}, try {one.number + 1}, {one.shape} of {size}, {answer}"
 
 
-def _lost(deliveries: Deliveries, index: int, axis: _Axis) -> Iterator[str]:
+def _lost(deliveries: Deliveries, index: int, axis: Scale) -> Iterator[str]:
     y = TOP + index * ROW + ROW / 2
     yield f'<text class="label" x="0" y="{y + 4}">lost ({len(deliveries.lost)})</text>'
     for one in deliveries.lost[:MOST_MARKS]:
-        shape = f'<path class="lost" d="M{axis.x(one.at)} {y - 6}l5 6l-5 6l-5 -6z"/>'
-        yield _titled(shape, f"{one.at:.6g} s: {one.entry} lost, {one.reason}")
-
-
-def _titled(shape: str, words: str) -> str:
-    return f"<g><title>{escape(visible(words))}</title>{shape}</g>"
+        shape = f'<path class="lost" d="M{axis.place(one.at)} {y - 6}l5 6l-5 6l-5 -6z"/>'
+        yield titled(shape, f"{one.at:.6g} s: {one.entry} lost, {one.reason}")

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.conformance.outcome import Event, RunFinished, ScenarioFinished, Tally, Verdict
-from harness.report.evidence import GROUPS, SHOWN, counted, lines, predictions, visible
+from harness.report.evidence import GROUPS, SHOWN, counted, lines, predictions, subject_form_words, visible
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -48,8 +48,11 @@ class TerminalReport:
                 console.print(f"{scenario.verdict.value} {scenario.id}, not as predicted:", markup=False)
                 for line in predictions(scenario):
                     console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
-        shown = [rule for rule in tally.rules if self._chosen is None or rule in self._chosen]
-        covered = [rule for rule in shown if tally.verdict(rule) not in (Verdict.NOT_COVERED, Verdict.SKIP)]
+        covered = [rule for rule in tally.rules if tally.verdict(rule) not in (Verdict.NOT_COVERED, Verdict.SKIP)]
+        coverage = f"{len(covered)} of {len(tally.rules)}"
+        if self._chosen is not None:
+            asked = [rule for rule in tally.rules if rule in self._chosen]
+            coverage += f" ({sum(rule in covered for rule in asked)} of the {len(asked)} asked for)"
         counts = ", ".join(
             f"{tally.count(verdict)} {verdict.value}"
             for verdict in Verdict
@@ -59,11 +62,12 @@ class TerminalReport:
         console.print(
             f"{counted(len(tally.scenarios), 'scenario')} in {tally.finished.seconds:.1f} s "
             f"against {tally.started.target} as {tally.started.profile}: {counts}. "
-            f"Rules covered: {len(covered)} of {len(shown)}.",
+            f"Rules covered: {coverage}.",
             style="bold green" if tally.good else "bold red",
             markup=False,
             highlight=False,
         )
+        console.print(f"Form of Consumers' names: {subject_form_words(tally)}.", style="dim", highlight=False)
 
     def _table(self) -> Table:
         table = Table(title="Rules × verdicts", title_justify="left", header_style="bold", pad_edge=False)

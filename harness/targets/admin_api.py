@@ -33,15 +33,21 @@ class AdminApi:
         except (OSError, http.client.HTTPException):
             return None
 
-    def version(self) -> str | None:
-        """Return the gateway's version as it names it, None when it does not."""
+    def information(self) -> Mapping[str, Any]:
+        """Return what the gateway tells of itself at ``/``, empty when it does not. Raises TargetUnavailableError."""
         status, text = self.ask("GET", "/")
         if status != 200:
-            return None
+            return {}
         try:
-            return str(json.loads(text)["version"])
-        except (ValueError, KeyError, TypeError):
-            return None
+            told = json.loads(text)
+        except ValueError:
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def version(self) -> str | None:
+        """Return the gateway's version as it names it, None when it does not. Raises TargetUnavailableError."""
+        version = self.information().get("version")
+        return None if version is None else str(version)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Replace the declarative configuration. Raises ConfigurationRefusedError, TargetUnavailableError."""

@@ -27,7 +27,8 @@ KEEP_LABEL = f"{LABEL}.keep"
 #: On the image of the emulated gateway.
 EMULATED_LABEL = "io.kong-metering.emulated-gateway"
 
-#: Seconds the engine may take for one call.
+#: Seconds the engine may take for its first answer, and for any call after that.
+REACH_TIMEOUT = 10
 ENGINE_TIMEOUT = 60
 _EXIT_POLL = 0.05
 #: A process id may be given out anew; one that began within so many seconds of the label is the same process.
@@ -60,8 +61,9 @@ class Engine:
     def reach(cls) -> Engine:
         """Return the engine. Raises TargetUnavailableError with what to do when there is none."""
         try:
-            client = docker.from_env(timeout=ENGINE_TIMEOUT)
+            client = docker.from_env(timeout=REACH_TIMEOUT)
             client.ping()
+            client.api.timeout = ENGINE_TIMEOUT
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise TargetUnavailableError(
                 f"no Docker engine answers ({_reason(error)}); start it, or name another one by DOCKER_HOST"
@@ -83,6 +85,15 @@ class Engine:
                 return cast(Mapping[str, str], self._client.images.get(image).labels)
             except docker.errors.ImageNotFound:
                 return None
+
+    def image_environment(self, image: str) -> Mapping[str, str]:
+        """Return the variables that an image sets, none when it is not there. Raises TargetUnavailableError."""
+        with _engine_errors("cannot look for the image"):
+            try:
+                entries = self._client.images.get(image).attrs["Config"]["Env"] or ()
+            except docker.errors.ImageNotFound:
+                return {}
+        return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
     def pull(self, image: str) -> None:
         """Fetch an image. Raises TargetUnavailableError."""
@@ -158,6 +169,11 @@ class GatewayContainer:
         return str(self._state()["Status"]) == "running"
 
     @property
+    def paused(self) -> bool:
+        """Whether its processes stand still. Raises TargetUnavailableError."""
+        return str(self._state()["Status"]) == "paused"
+
+    @property
     def health(self) -> str | None:
         """What the image's own health check says (``starting``, ``healthy``, ``unhealthy``), None without one."""
         state = self._state()
@@ -196,6 +212,15 @@ class GatewayContainer:
                     return False
                 time.sleep(_EXIT_POLL)
         return True
+
+    def freeze(self, seconds: float) -> None:
+        """Have all of its processes stand still for ``seconds``, then go on. Raises TargetUnavailableError."""
+        with _engine_errors("cannot pause the container"):
+            self._container.pause()
+            try:
+                time.sleep(seconds)
+            finally:
+                self._container.unpause()
 
     def start_again(self) -> None:
         """Start its process anew. Raises TargetUnavailableError."""
@@ -265,5 +290,16 @@ def _engine_errors(what: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "explanation", None) or str(error) or type(error).__name__
+    text = getattr(error, "explanation", None) or _cause(error) or str(error) or type(error).__name__
     return " ".join(str(text).split())
+
+
+def _cause(error: BaseException | None) -> str | None:
+    """Return what is behind an error of several layers, in a few words; None when it is no trouble with the line."""
+    while error is not None:
+        if isinstance(error, requests.Timeout):
+            return "no answer in time"
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return None

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import resources
+from harness.conformance.outcome import SubjectForm
+from harness.conformance.profiles import profiles
 from harness.targets.admin_api import AdminApi
-from harness.targets.containers import EMULATED_LABEL, ContainerWish, Engine, GatewayContainer
+from harness.targets.containers import ContainerWish, Engine, GatewayContainer
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
+from harness.targets.gateway_image import DEFAULT_IMAGE, Plugin, is_enterprise, provide
+from harness.targets.gateway_version import profile_for
 from harness.targets.licence import Licence
+from harness.targets.limits import NO_LIMITS
 from harness.targets.over_http import OverHttpOnly
 from harness.targets.redaction import Redaction
+from harness.targets.stand_in import (
+    CLOCK_TOLERANCE,
+    LUA_FOLDER,
+    PLUGIN_NAME,
+    stand_in_files,
+    stand_in_limits,
+)
 from harness.targets.target import Capability, Stop, TargetUnavailableError
 from harness.targets.wait_strategies import (
     START_TIMEOUT,
@@ -25,14 +37,10 @@ from harness.targets.wait_strategies import (
     WaitStrategy,
     wait_until_ready,
 )
-from plugin_emulator.gateway.kong_environment import ECHO_VARIABLE
+from plugin_emulator.gateway.kong_environment import ECHO_VARIABLE, SUBJECT_FORM_VARIABLE, VERSION_VARIABLE
 
 Network = Literal["host", "bridge"]
-Plugin = Literal["own", "stand-in"]
 WaitFor = Literal["admin", "log", "health"]
-
-DEFAULT_IMAGE = "kong/kong-gateway:3.14"
-PLUGIN_NAME = "metering-and-billing"
 
 _SIGNALS: Mapping[Stop, str] = {"graceful": "SIGQUIT", "fast": "SIGTERM", "kill": "SIGKILL"}
 #: Seconds a gateway may take to finish its work when asked to, before it is killed.
@@ -46,7 +54,9 @@ _PORT_TAKEN = re.compile(r"(?i)address (?:is )?already in use")
 #: What Kong logs once a worker serves, and the emulated gateway in its place.
 _STARTED = re.compile(r"start worker process|worker initialized|^Admin API http")
 
-_LUA_FOLDER = "/opt/kong-metering"
+_EXIT_OF_KILLED = 137
+_KILLED = " (it was killed, by hand or for want of memory)"
+
 _LICENCE_FILE = "/opt/kong-metering/license.json"
 
 
@@ -56,6 +66,7 @@ class DockerWish:
 
     ``plugin`` None: the image's own in Enterprise images, else the stand-in. ``keep`` leaves it running afterwards.
     ``tell`` is given lines for the user, ``keep_log`` the name and the redacted log of each container at its end.
+    ``subject_form`` is how the emulated gateway is told to name Consumers; Kong does as it does.
     """
 
     image: str = DEFAULT_IMAGE
@@ -67,32 +78,26 @@ class DockerWish:
     keep: bool = False
     tell: Callable[[str], None] = lambda line: None
     keep_log: Callable[[str, str], None] = lambda name, log: None
-
-
-def is_enterprise(image: str) -> bool:
-    """Return whether the image's name is that of Kong Enterprise, which has the plugin and wants a licence."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0] == "kong-gateway"
-
-
-def stand_in_files() -> dict[str, bytes]:
-    """Return the stand-in plugin by path in the container. Raises TargetUnavailableError when it is not there."""
-    folder = resources.fixtures() / "kong" / "plugins" / PLUGIN_NAME
-    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.lua"))}
-    if not {"handler.lua", "schema.lua"} <= files.keys():
-        raise TargetUnavailableError(f"the stand-in plugin is not complete: handler.lua and schema.lua in {folder}")
-    return {f"{_LUA_FOLDER}/kong/plugins/{PLUGIN_NAME}/{name}": content for name, content in files.items()}
+    subject_form: SubjectForm = "username"
 
 
 class DockerKongTarget(OverHttpOnly):
-    """One gateway in one container; ``version`` is the profile's (``kong-3.14``) until the gateway says its own."""
+    """One gateway in one container; ``version`` is the profile's (``kong-3.14``) until the gateway says its own.
+
+    The emulated gateway is told to play the profile's version; Kong with its own plugin must have that version.
+    """
 
     name = "docker"
-    clock_tolerance = 0.0
     capabilities: frozenset[Capability] = frozenset({"proxy", "restart", "log"})
 
     def __init__(self, profile: str, wish: DockerWish) -> None:
-        self.version = profile.removeprefix("kong-")
-        self.genuine = True
+        self._profile = profile
+        self.version = profiles()[profile].gateway
+        self._plugin: Plugin = wish.plugin or ("own" if is_enterprise(wish.image) else "stand-in")
+        self._emulated = False
+        self.genuine = self._plugin == "own"
+        self.limits = NO_LIMITS if self.genuine else stand_in_limits(profile)
+        self.clock_tolerance = CLOCK_TOLERANCE
         self._wish = wish
         self._redact = Redaction(wish.licence.secrets() if wish.licence is not None else ())
         self._container: GatewayContainer | None = None
@@ -113,13 +118,11 @@ class DockerKongTarget(OverHttpOnly):
     def start(self) -> None:
         """Start the container and wait until it is ready. Raises TargetUnavailableError; then nothing is left."""
         engine = Engine.reach()
-        labels = engine.image_labels(self._wish.image)
-        if labels is None:
-            engine.pull(self._wish.image)
-            labels = engine.image_labels(self._wish.image) or {}
-        emulated = EMULATED_LABEL in labels
-        self.genuine = not emulated
-        files, environment = self._furnishing(emulated)
+        image = provide(engine, self._wish.image, self._wish.plugin, self._wish.licence)
+        self._emulated = image.emulated
+        if self._emulated:
+            self.genuine, self.limits, self.clock_tolerance = False, NO_LIMITS, 0.0
+        files, environment = self._furnishing()
         if self._wish.network == "bridge":
             self._upstream_host = engine.gateway_address()
         self._upstream = EchoUpstream(self._upstream_host)
@@ -132,7 +135,7 @@ class DockerKongTarget(OverHttpOnly):
                 except _PortTakenError as error:
                     if left == 0:
                         raise TargetUnavailableError(str(error)) from None
-            self.version = self._admin.version() or self.version
+            self._learn_version()
             self._tells_queues = self._admin.metering() is not None
         except BaseException:
             self._end()
@@ -158,19 +161,32 @@ class DockerKongTarget(OverHttpOnly):
         self._redact.learn_state(state)
         mark = len(self._log())
         changed = dict(state)
-        if self.genuine:  # the emulated gateway has an echo upstream of its own
+        if not self._emulated:  # the emulated gateway has an echo upstream of its own
             changed = with_upstream(state, self._upstream_host, self._upstream.port, balanced=True)
         self._load(changed)
         self._state, self._log_mark = changed, mark
 
     def settle(self, seconds: float) -> None:
         """Return when the queues applied last are empty, where the gateway tells; else after ``seconds``."""
-        if not self._tells_queues or not self._admin.settled(self._plugins, seconds):
-            time.sleep(seconds)
+        with self._telling_of_its_end():
+            if not self._tells_queues or not self._admin.settled(self._plugins, seconds):
+                time.sleep(seconds)
 
     def idle(self) -> bool:
-        """Return whether every queue is empty; False where the gateway does not tell."""
-        return self._tells_queues and self._admin.idle()
+        """Return whether every queue is empty; False where the gateway does not tell.
+
+        Raises TargetUnavailableError when the container has ended, which a gateway that does not tell cannot say.
+        """
+        if not self._tells_queues:
+            self._check_alive()
+            return False
+        with self._telling_of_its_end():
+            return self._admin.idle()
+
+    def queue_statistics(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """Return the counters of each plugin instance, by id; None where the gateway does not tell."""
+        with self._telling_of_its_end():
+            return self._admin.metering() if self._tells_queues else None
 
     def restart(self, how: Stop) -> None:
         """Stop the gateway by the signal its master takes and start the same container with the same state."""
@@ -181,11 +197,17 @@ class DockerKongTarget(OverHttpOnly):
         wait_until_ready(self._container, AdminStatus(self._admin), self._wish.start_timeout, self._redact)
         self._load(self._state)
 
+    def freeze(self, seconds: float) -> None:
+        """Have the container's processes stand still for ``seconds``, then go on. Raises TargetUnavailableError."""
+        assert self._container is not None
+        with self._telling_of_its_end():
+            self._container.freeze(seconds)
+
     def log_lines(self) -> list[str]:
         """Return what the gateway has logged since the last ``apply``, secrets hidden."""
         return self._redact(self._log()[self._log_mark :]).splitlines()
 
-    def _furnishing(self, emulated: bool) -> tuple[dict[str, bytes], dict[str, str]]:
+    def _furnishing(self) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return files and environment of the container but for its ports."""
         files: dict[str, bytes] = {}
         environment = {
@@ -199,24 +221,27 @@ class DockerKongTarget(OverHttpOnly):
             "KONG_PROXY_ERROR_LOG": "/dev/stderr",
             "KONG_ADMIN_ERROR_LOG": "/dev/stderr",
         }
-        if emulated:
+        if self._emulated:
             environment[ECHO_VARIABLE] = "on"
+            environment[SUBJECT_FORM_VARIABLE] = self._wish.subject_form
+            environment[VERSION_VARIABLE] = profiles()[self._profile].gateway
             return files, environment
-        enterprise = is_enterprise(self._wish.image)
-        if (self._wish.plugin or ("own" if enterprise else "stand-in")) == "stand-in":
+        if self._plugin == "stand-in":
             files.update(stand_in_files())
             environment["KONG_PLUGINS"] = f"bundled,{PLUGIN_NAME}"
-            environment["KONG_LUA_PACKAGE_PATH"] = f"{_LUA_FOLDER}/?.lua;;"
+            environment["KONG_LUA_PACKAGE_PATH"] = f"{LUA_FOLDER}/?.lua;;"
         if self._wish.licence is not None:
             # A file: what is in the environment of a container, anyone who may ask the engine can read.
             files[_LICENCE_FILE] = self._wish.licence.text.encode()
             environment["KONG_LICENSE_PATH"] = _LICENCE_FILE
-        elif enterprise:
-            raise TargetUnavailableError(
-                f"{self._wish.image} needs a licence: set KONG_LICENSE_DATA or give --license-file FILE; "
-                "an image without one is kong:3.9, which runs the stand-in plugin"
-            )
         return files, environment
+
+    def _learn_version(self) -> None:
+        """Ask for the version. Raises TargetUnavailableError for one that is not to be judged by the profile."""
+        version = self._admin.version()
+        if self._emulated or self._plugin == "own":
+            profile_for(version, self._profile)
+        self.version = version or self.version
 
     def _start_container(self, engine: Engine, files: Mapping[str, bytes], environment: Mapping[str, str]) -> None:
         host = self._wish.network == "host"
@@ -231,13 +256,13 @@ class DockerKongTarget(OverHttpOnly):
             () if host else (proxy, admin),
             self._wish.keep,
         )
-        self._container = engine.start(wish)
+        container = self._container = engine.start(wish)
         self._proxy, self._admin = f"http://127.0.0.1:{proxy}", AdminApi(f"http://127.0.0.1:{admin}")
         try:
             self._find()
-            wait_until_ready(self._container, self._strategy(), self._wish.start_timeout, self._redact)
+            wait_until_ready(container, self._strategy(), self._wish.start_timeout, self._redact)
         except TargetUnavailableError as error:
-            taken = not self._container.running and _PORT_TAKEN.search(self._container.log())
+            taken = self._container is not None and not container.running and _PORT_TAKEN.search(container.log())
             self._end(upstream=False)
             if taken:
                 raise _PortTakenError(str(error)) from None
@@ -256,10 +281,31 @@ class DockerKongTarget(OverHttpOnly):
         return Healthy() if self._wish.wait_for == "health" else AdminStatus(self._admin)
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self._admin.load(state)
+        with self._telling_of_its_end():
+            self._admin.load(state)
         self._plugins = frozenset(str(plugin.get("id")) for plugin in state.get("plugins", ()))
-        if self.genuine:
+        if not self._emulated:
             time.sleep(PROPAGATION)
+
+    @contextlib.contextmanager
+    def _telling_of_its_end(self) -> Iterator[None]:
+        """A gateway that does not answer is explained by its container's end, if that is why."""
+        try:
+            yield
+        except TargetUnavailableError:
+            self._check_alive()
+            raise
+
+    def _check_alive(self) -> None:
+        """Raise TargetUnavailableError when the container has ended, by itself or by somebody's doing."""
+        container = self._container
+        if container is None:
+            raise TargetUnavailableError("the container was removed")
+        if not container.running and not container.paused:
+            raise TargetUnavailableError(
+                f"container {container.name} ended in the midst of a scenario, with exit code {container.exit_code}"
+                f"{_KILLED if container.exit_code == _EXIT_OF_KILLED else ''}; another one takes its place"
+            )
 
     def _log(self) -> str:
         return self._container.log() if self._container is not None else ""

@@ -6,28 +6,30 @@ The only module of the suite that knows the emulator's insides. It runs them; it
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from harness.conformance.outcome import SubjectForm
+from harness.conformance.profiles import metering_plugins, profiles
 from harness.plugin_config.config_file import ConfigFile, FoundPlugin
 from harness.plugin_config.entity import Reference
 from harness.plugin_config.lint.linter import lint
 from harness.plugin_config.lint.rule import LintContext
 from harness.targets.admin_api import AdminApi
+from harness.targets.limits import NO_LIMITS
 from harness.targets.process import VerbProcess
-from harness.targets.target import Capability, Stop, TargetUnavailableError
+from harness.targets.scratch_folder import ScratchFolder
+from harness.targets.target import Capability, PluginOptions, Stop, TargetUnavailableError
 from plugin_emulator.conditions import compile_condition
 from plugin_emulator.exchange import Exchange
 from plugin_emulator.gateway.exchange_facts import kept_out
 from plugin_emulator.metering_and_billing.config import load_config
 from plugin_emulator.metering_and_billing.pipeline import Outcome, Pipeline
-from plugin_emulator.runtime.simulation import simulate_schedule
+from plugin_emulator.metering_plugins import simulate_schedule
 
 _SIGNALS: Mapping[Stop, signal.Signals] = {
     "graceful": signal.SIGQUIT,
@@ -38,11 +40,19 @@ _SIGNALS: Mapping[Stop, signal.Signals] = {
 #: msgspec builds what it knows of a type on first use, and two threads at once make it crash.
 _IN_PROCESS = threading.Lock()
 
-#: What a scenario leaves out of a plugin that is linted, written so that lint has nothing to say about it.
-_LINTED: Mapping[str, Any] = {
-    "ingest_endpoint": "https://us.api.konghq.com/v3/openmeter/events",
-    "api_token": Reference("AUTH_TOKEN"),
-    "queue": {"max_batch_size": 100},
+#: By plugin: what a scenario leaves out when it is linted, written so that lint has nothing to say about it.
+_LINTED: Mapping[str, Mapping[str, Any]] = {
+    "metering-and-billing": {
+        "ingest_endpoint": "https://us.api.konghq.com/v3/openmeter/events",
+        "api_token": Reference("AUTH_TOKEN"),
+        "queue": {"max_batch_size": 100},
+    },
+    "amberflo": {
+        "apiKey": Reference("AMBERFLO_KEY"),
+        "meterApiName": "kong-api-calls",
+        "customerHeader": "x-customer-id",
+        "debug": False,
+    },
 }
 
 _EMPTY_STATE = '_format_version: "3.0"\n'
@@ -55,14 +65,17 @@ def simulate(schedule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pipeline_events(
-    plugin_entity: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]], gateway: str
+    plugin_entity: Mapping[str, Any],
+    exchanges: Sequence[Mapping[str, Any]],
+    gateway: str,
+    subject_form: SubjectForm = "username",
 ) -> list[dict[str, Any]]:
     """Return for each exchange ``{"events": […], "dropped": null | {"rule", "reason"}}``.
 
     ``gateway`` is a version such as ``3.16``. Endpoint and token, which the pipeline does not use, may be left out.
     """
     config = {"ingest_endpoint": "http://127.0.0.1/events", "api_token": "none", **plugin_entity.get("config", {})}
-    pipeline = Pipeline(load_config(config, gateway), gateway=gateway, subject_form="username")
+    pipeline = Pipeline(load_config(config, gateway), gateway=gateway, subject_form=subject_form)
     text = plugin_entity.get("condition")
     condition = None if text is None else compile_condition(text, gateway)
     results: list[dict[str, Any]] = []
@@ -81,22 +94,37 @@ def pipeline_events(
     return results
 
 
+def _linted(plugin: Mapping[str, Any]) -> Mapping[str, Any]:
+    profile = metering_plugins().get(plugin["name"])
+    return {} if profile is None else _LINTED[profile.plugin]
+
+
 class EmulatorTarget:
-    """One emulated gateway. ``profile`` (``kong-3.16``) says which version it plays."""
+    """One emulated gateway. ``profile`` (``kong-3.16``, ``amberflo-0.2``) says which version it plays.
+
+    ``proxy_port`` 0 is a free port, another one at each start; any other stays the same across restarts.
+    ``subject_form`` is how it names Consumers.
+    """
 
     name = "emulator"
     genuine = False
     clock_tolerance = 0.0
-    capabilities: frozenset[Capability] = frozenset({"proxy", "simulate", "exchanges", "restart", "log", "advice"})
+    limits = NO_LIMITS
+    capabilities: frozenset[Capability] = frozenset(
+        {"proxy", "simulate", "exchanges", "restart", "log", "advice", "plugin_options"}
+    )
 
-    def __init__(self, profile: str) -> None:
-        self.version = profile.removeprefix("kong-")
+    def __init__(self, profile: str, proxy_port: int = 0, subject_form: SubjectForm = "username") -> None:
+        self.version = profiles()[profile].gateway
+        self._proxy_port = proxy_port
+        self._subject_form: SubjectForm = subject_form
         self._process: VerbProcess | None = None
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: ScratchFolder | None = None
         self._proxy = ""
         self._admin = AdminApi("")
         self._plugins: frozenset[str] = frozenset()
         self._state: Mapping[str, Any] = {}
+        self._plugin_options: PluginOptions = {}
         # What an ended process has logged since the state was applied, and where in the present one's log that was.
         self._logged: list[str] = []
         self._log_mark = 0
@@ -108,15 +136,19 @@ class EmulatorTarget:
 
     def start(self) -> None:
         """Start the gateway on free ports. Raises TargetUnavailableError."""
-        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
+        self._directory = ScratchFolder()
         self._start_process()
 
     def _start_process(self) -> None:
         assert self._directory is not None
-        config = Path(self._directory.name) / "kong.yml"
+        config = self._directory.path / "kong.yml"
         config.write_text(_EMPTY_STATE, encoding="utf-8")
-        options = ["--echo-upstream", "--admin-port", "0", "--proxy-port", "0", "--json", "--config", str(config)]
-        self._process = VerbProcess("gateway", [*options, "--gateway", self.version])
+        options = ["--echo-upstream", "--admin-port", "0", "--proxy-port", str(self._proxy_port), "--json"]
+        options += ["--config", str(config), "--gateway", self.version, "--subject-form", self._subject_form]
+        for plugin, given in self._plugin_options.items():
+            for name, value in given.items():
+                options += ["--plugin-option", f"{plugin}.{name}={value}"]
+        self._process = VerbProcess("gateway", options)
         ready = self._process.start()
         try:
             self._proxy, self._admin = str(ready["proxy"]).rstrip("/"), AdminApi(str(ready["admin"]))
@@ -128,8 +160,17 @@ class EmulatorTarget:
         if self._process is not None:
             self._process.stop()
         if self._directory is not None:
-            self._directory.cleanup()
+            self._directory.close()
             self._directory = None
+
+    def set_plugin_options(self, options: PluginOptions) -> None:
+        """Start the gateway process anew when plugins were made with other options; what was queued is lost."""
+        if options == self._plugin_options:
+            return
+        self._plugin_options = options
+        if self._process is not None:
+            self._process.stop()
+            self._start_process()
 
     def apply(self, state: Mapping[str, Any]) -> None:
         """Load ``state`` through the Admin API. Raises ConfigurationRefusedError, TargetUnavailableError."""
@@ -145,6 +186,13 @@ class EmulatorTarget:
         self._log_mark = 0
         self._start_process()
         self._load(self._state)
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the gateway process where it is, and have it go on after ``seconds``."""
+        assert self._process is not None
+        self._process.freeze(seconds)
+        if not self._process.running:
+            raise TargetUnavailableError(self._process.why_gone())
 
     def log_lines(self) -> list[str]:
         """Return what the gateway has logged since the last ``apply``."""
@@ -165,23 +213,30 @@ class EmulatorTarget:
         with self._telling_of_its_end():
             return self._admin.idle()
 
+    def queue_statistics(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the counters of each plugin instance, by id, since the process began."""
+        with self._telling_of_its_end():
+            return self._admin.metering() or {}
+
     def simulate(self, schedule: Mapping[str, Any]) -> dict[str, Any]:
         """Run a queue schedule in virtual time."""
         return simulate(schedule)
 
-    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
-        """Return the ids of the lint rules that have something to say about a plugin entity."""
-        config = {**_LINTED, **plugin.get("config", {})}
-        found = FoundPlugin({**plugin, "config": config}, "scenario", {})
+    def advice(self, plugins: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the ids of the lint rules that have something to say about plugin entities of one file."""
+        found = tuple(
+            FoundPlugin({**plugin, "config": {**_linted(plugin), **plugin.get("config", {})}}, "scenario", {})
+            for plugin in plugins
+        )
         with _IN_PROCESS:
-            findings = lint([ConfigFile("scenario", "deck", (found,))], LintContext(self.version))
+            findings = lint([ConfigFile("scenario", "deck", found)], LintContext(self.version))
         return [finding.rule for finding in findings]
 
     def pipeline_events(
         self, plugin: Mapping[str, Any], exchanges: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
         """Return the events of each exchange, or why there are none."""
-        return pipeline_events(plugin, exchanges, self.version)
+        return pipeline_events(plugin, exchanges, self.version, self._subject_form)
 
     @contextmanager
     def _telling_of_its_end(self) -> Iterator[None]:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.capture.record import CapturedRequest
+from harness.conformance.arrival_form import USAGE_EVENTS, ArrivalForm
 from harness.conformance.observation import Delivery
 from harness.ingest.control import ControlError, IngestControl
 from harness.targets.process import VerbProcess
+from harness.targets.scratch_folder import ScratchFolder
 from harness.targets.target import TargetUnavailableError
 from harness.targets.tls_front import TlsFront, reachable
 
 _LANE_PREFIX = re.compile(r"^/lane/[^/?#]*")
 _TAKEN = frozenset({"accepted", "duplicate"})
-_ENDPOINT_PATH = "/v3/openmeter/events"
 
 
 class IngestPorts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,20 +62,22 @@ class IngestLanes:
         # Once before several threads do it: msgspec crashes when two of them are the first to decode a type.
         self._control.requests()
 
-    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str:
-        """Make a lane that accepts ``token`` and behaves as ``script`` says; return its endpoint URL."""
+    def open_lane(
+        self, lane: str, token: str, script: Sequence[Mapping[str, Any]], form: ArrivalForm = USAGE_EVENTS
+    ) -> str:
+        """Make a lane for what is of ``form``, with this token, that behaves as ``script`` says; return its URL."""
         steps = [dict(step) for step in script]
         if steps and "forever" not in steps[-1]:
             steps.append({"status": 202})  # the script's last step goes on for ever
         try:
-            self._control.set_lane(lane, token=token, script=steps or None, lenient=True)
+            self._control.set_lane(lane, token=token, script=steps or None, profile=form.api, lenient=True)
         except ControlError as error:
             raise TargetUnavailableError(self._reason(error)) from None
-        return f"http://{self._host}:{self.ports.http}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"http://{self._host}:{self.ports.http}/lane/{lane}{form.path}"
 
     def untrusted_url(self, lane: str) -> str:
         """Return the lane's URL over TLS with a certificate that no client trusts."""
-        return f"https://{self._host}:{self.ports.tls}/lane/{lane}{_ENDPOINT_PATH}"
+        return f"https://{self._host}:{self.ports.tls}/lane/{lane}{USAGE_EVENTS.path}"
 
     def deliveries(self, lane: str, after: int, wait: float) -> list[Delivery]:
         """Return the lane's deliveries but the first ``after``, waiting up to ``wait`` seconds for one to come."""
@@ -102,8 +103,8 @@ class FakeIngest:
 
     def __init__(self, place: IngestPlace | None = None) -> None:
         self._place = place or IngestPlace()
-        self._directory = tempfile.TemporaryDirectory(prefix="kong-metering-")
-        capture = Path(self._directory.name) / "capture.jsonl"
+        self._directory = ScratchFolder()
+        capture = self._directory.path / "ingest.capture"
         options = [
             "--host",
             self._place.bind,
@@ -132,7 +133,7 @@ class FakeIngest:
         if self._tls is not None:
             self._tls.stop()
         self._process.stop()
-        self._directory.cleanup()
+        self._directory.close()
 
 
 class _OwnLanes(IngestLanes):

@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.conformance.profiles import profiles
 from harness.targets.admin_api import AdminApi
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
+from harness.targets.gateway_version import profile_for
+from harness.targets.limits import NO_LIMITS, Limits
 from harness.targets.over_http import OverHttpOnly
+from harness.targets.stand_in import PROFILE as STAND_IN_PROFILE
+from harness.targets.stand_in import runs_the_stand_in, stand_in_limits
 from harness.targets.target import Capability, NotApplicableError, TargetUnavailableError
 
 #: Seconds between a configuration's being taken and every worker's routing by it, where nobody tells (Kong's
@@ -21,6 +26,12 @@ PROPAGATION = 0.5
 #: How far the clock of another machine may be from ours, in seconds.
 CLOCK_TOLERANCE = 1.0
 _PLACEHOLDERS = ("id", "lane")
+_WITHOUT_UPSTREAMS = Limits(
+    event_fields={
+        "service_port": "the emulated gateway has no Upstreams: its Services lead to the suite's echo upstream, on a "
+        "port of its own, and keep theirs only with its own (gateway --echo-upstream)"
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +60,16 @@ class GatewayUrlTarget(OverHttpOnly):
     capabilities: frozenset[Capability] = frozenset({"proxy"})
 
     def __init__(self, profile: str, wish: UrlWish) -> None:
-        self.version = profile.removeprefix("kong-")
+        self.version = profiles()[profile].gateway
         self.genuine = True
+        self.limits = NO_LIMITS
+        self._profile = profile
         self.clock_tolerance = wish.clock_tolerance
         self._wish = wish
         self._admin = None if wish.admin_url is None else AdminApi(wish.admin_url, wish.admin_token)
         self._upstream = EchoUpstream(wish.upstream_bind, wish.upstream_port)
         self._tells_queues = False
+        self._echoes = False
         self._plugins: frozenset[str] = frozenset()
 
     @property
@@ -75,13 +89,26 @@ class GatewayUrlTarget(OverHttpOnly):
                     )
                 if status != 200:
                     raise TargetUnavailableError(f"the Admin API at {self._admin.url} answers /status with {status}")
-                self.version = self._admin.version() or self.version
-                # Only the emulated gateway tells, and nothing is a mere finding there.
-                self._tells_queues = self._admin.metering() is not None
-                self.genuine = not self._tells_queues
+                self._learn(self._admin)
         except BaseException:
             self.stop()
             raise
+
+    def _learn(self, admin: AdminApi) -> None:
+        """Find out which gateway it is. Raises TargetUnavailableError for one not to be judged by the profile."""
+        told = admin.information()
+        version = told.get("version")
+        self._tells_queues = admin.metering() is not None  # as only the emulated gateway does
+        if self._tells_queues:
+            configuration = told.get("configuration")
+            self._echoes = isinstance(configuration, dict) and configuration.get("echo_upstream") is True
+            self.genuine = False
+            self.limits = NO_LIMITS if self._echoes else _WITHOUT_UPSTREAMS
+        elif runs_the_stand_in(told):
+            self.genuine = False
+            self.limits = stand_in_limits(self._profile)
+        told_profile(told, self._profile)
+        self.version = self.version if version is None else str(version)
 
     def stop(self) -> None:
         """End the echo upstream."""
@@ -97,8 +124,11 @@ class GatewayUrlTarget(OverHttpOnly):
             if comparable(state) != comparable(self._wish.standing):
                 raise NotApplicableError("needs another configuration than the one the gateway stands with")
             return
-        balanced = not self._tells_queues
-        self._admin.load(with_upstream(state, self._wish.upstream_host, self._upstream.port, balanced=balanced))
+        changed = dict(state)
+        if not self._echoes:
+            balanced = not self._tells_queues
+            changed = with_upstream(state, self._wish.upstream_host, self._upstream.port, balanced=balanced)
+        self._admin.load(changed)
         self._plugins = frozenset(str(plugin.get("id")) for plugin in state.get("plugins", ()))
         if not self._tells_queues:
             time.sleep(PROPAGATION)
@@ -113,13 +143,32 @@ class GatewayUrlTarget(OverHttpOnly):
         """Return whether every queue is empty; False where the gateway does not tell."""
         return self._admin is not None and self._tells_queues and self._admin.idle()
 
+    def queue_statistics(self) -> Mapping[str, Mapping[str, Any]] | None:
+        """Return the counters of each plugin instance, by id; None where the gateway does not tell."""
+        return self._admin.metering() if self._admin is not None and self._tells_queues else None
+
     def restart(self, how: str) -> None:
         """Not to be had: it is not ours to stop."""
+        raise NotImplementedError
+
+    def freeze(self, seconds: float) -> None:
+        """Not to be had: its processes are not ours."""
         raise NotImplementedError
 
     def log_lines(self) -> list[str]:
         """Not to be had."""
         raise NotImplementedError
+
+
+def told_profile(told: Mapping[str, Any], asked: str | None) -> str:
+    """Return the profile for a gateway that tells this of itself at ``/``.
+
+    The stand-in may be judged by any that is ``asked`` for. Raises TargetUnavailableError as ``profile_for`` does.
+    """
+    if runs_the_stand_in(told):
+        return asked or STAND_IN_PROFILE
+    version = told.get("version")
+    return profile_for(None if version is None else str(version), asked)
 
 
 def comparable(state: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.targets.target import PluginOptions
+
 
 class OverHttpOnly:
     """The part of the target protocol that takes a look inside. Never called: such a target lacks the capability."""
@@ -13,7 +15,11 @@ class OverHttpOnly:
         """Not to be had of a gateway in real time."""
         raise NotImplementedError
 
-    def advice(self, plugin: Mapping[str, Any]) -> list[str]:
+    def set_plugin_options(self, options: PluginOptions) -> None:
+        """Not to be had of a gateway that somebody else makes."""
+        raise NotImplementedError
+
+    def advice(self, plugins: Sequence[Mapping[str, Any]]) -> list[str]:
         """Not to be had of a gateway: advice is the generator's."""
         raise NotImplementedError
 

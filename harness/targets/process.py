@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from harness.targets import lifeline
 from harness.targets.target import TargetUnavailableError
 
 #: Seconds a verb may take to come up on a busy machine.
@@ -21,6 +22,7 @@ STOP_TIMEOUT = 10.0
 #: Seconds a child may take to finish its work when it is asked to, before it is killed.
 FINISH_TIMEOUT = 10.0
 _TAIL_BYTES = 2000
+_FREEZE = 'kill -STOP "$1" && sleep "$2"; kill -CONT "$1"'
 
 
 class VerbProcess:
@@ -35,9 +37,14 @@ class VerbProcess:
     def start(self) -> Mapping[str, Any]:
         """Start the child and return its readiness line. Raises TargetUnavailableError with its last words."""
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        # A child must not take standard input, nor outlive an interrupted run: it is in our process group.
+        # A child must neither take our standard input nor outlive us: its own ends when we do.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, text=True
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=lifeline.environment(),
         )
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, args=(self._process, lines), daemon=True).start()
@@ -64,25 +71,26 @@ class VerbProcess:
 
     def stop(self) -> None:
         """End the child, gently first."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._end(signal.SIGTERM, STOP_TIMEOUT)
 
     def end(self, by: signal.Signals) -> None:
         """Send a signal and wait for the child's end; one that does not end is killed."""
+        self._end(by, FINISH_TIMEOUT)
+
+    def freeze(self, seconds: float) -> None:
+        """Stop the child where it is and have it go on after ``seconds``; returns then, or when the child is gone."""
         if self._process is None or self._process.poll() is not None:
             return
-        self._process.send_signal(by)
+        # By a process of its own: should we be killed meanwhile, the child goes on all the same, and can end.
+        command = ["/bin/sh", "-c", _FREEZE, "sh", str(self._process.pid), f"{seconds:g}"]
+        freezer = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own script
         try:
-            self._process.wait(FINISH_TIMEOUT)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            pass
+        else:
+            os.killpg(freezer.pid, signal.SIGKILL)
+        freezer.wait()
 
     @property
     def error_bytes(self) -> int:
@@ -96,6 +104,20 @@ class VerbProcess:
         # Not by seeking: the child writes at the position that its copy of the descriptor shares with ours.
         data = os.pread(self._errors.fileno(), max(0, self.error_bytes - after), after)
         return data.decode("utf-8", "replace").splitlines()
+
+    def _end(self, by: signal.Signals, seconds: float) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(by)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
     def _read(self, process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
         """Hand over the first line and read the rest away, so that the child never blocks on a full pipe."""

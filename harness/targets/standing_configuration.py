@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from harness.conformance.arrival_form import ArrivalForm
 from harness.targets.target import NotApplicableError
 from plugin_emulator.documents import InvalidDocument, Problem, read_document
 
@@ -21,7 +22,7 @@ LANE = "standing"
 class Endpoint(Protocol):
     """What a standing lane needs of an ingest endpoint."""
 
-    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str: ...
+    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]], form: ArrivalForm) -> str: ...
 
     def untrusted_url(self, lane: str) -> str: ...
 
@@ -79,12 +80,12 @@ class StandingLane:
         self._token = token
         self._opened: str | None = None
 
-    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str:
+    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]], form: ArrivalForm) -> str:
         """Make the lane behave as ``script`` says. Raises NotApplicableError for a second one."""
         if self._opened not in (None, lane):
             raise NotApplicableError("needs several ingest lanes, and the gateway stands with one")
         self._opened = lane
-        return self._endpoint.open_lane(LANE, self._token, script)
+        return self._endpoint.open_lane(LANE, self._token, script, form)
 
     def untrusted_url(self, lane: str) -> str:
         """Return the lane's URL over TLS with a certificate that no client trusts."""

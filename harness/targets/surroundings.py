@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.targets.containers import EMULATED_LABEL, Engine
-from harness.targets.docker_kong import DEFAULT_IMAGE, is_enterprise
-from harness.targets.licence import LICENCE_VARIABLE, LicenceError, find_licence
+from harness.targets.containers import Engine
+from harness.targets.gateway_image import DEFAULT_IMAGE, images_here, is_enterprise, nearest_to_kong
+from harness.targets.licence import LICENCE_VARIABLE, Licence, LicenceError, find_licence
 from harness.targets.target import TargetUnavailableError
 
 Purpose = Literal["emulator", "docker", "load"]
@@ -40,13 +40,17 @@ _LOAD_FILES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked for. ``needed_for`` are the purposes that cannot do without; ``advice`` is what to do."""
+    """One thing looked for. ``needed_for`` are the purposes that cannot do without; ``advice`` is what to do.
+
+    ``option`` is what a run must be given to make use of what was found; empty where it needs no word.
+    """
 
     name: str
     state: State
     found: str
     advice: str = ""
     needed_for: tuple[Purpose, ...] = ()
+    option: str = ""
 
 
 def look(
@@ -64,9 +68,15 @@ def look(
     except TargetUnavailableError as error:
         checks.append(Check("docker engine", "missing", "none answers", str(error), ("docker",)))
         engine = None
-    images = gateway_images(engine) if engine is not None else []
-    checks.append(_images(images, engine is not None))
-    checks.append(_licence(environ, licence_file, images, today or datetime.datetime.now(datetime.UTC).date()))
+    images = images_here(engine) if engine is not None else []
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    licence: Licence | LicenceError | None
+    try:
+        licence = find_licence(licence_file, environ)
+    except LicenceError as error:
+        licence = error
+    checks.append(_images(images, engine is not None, licensed=isinstance(licence, Licence) and licence.valid(day)))
+    checks.append(_licence(licence, images, day))
     checks += [_port(port, option) for port, option in _PORTS.items()]
     checks.append(_locust())
     checks.append(_open_files())
@@ -74,39 +84,30 @@ def look(
     return checks
 
 
-def gateway_images(engine: Engine) -> list[str]:
-    """Return the images that ``--target docker`` can run: Kong's, and those of the emulated gateway."""
-    found: list[str] = []
-    for name in engine.images():
-        repository = name.rpartition("/")[2].partition(":")[0]
-        if repository in ("kong", "kong-gateway") or EMULATED_LABEL in (engine.image_labels(name) or {}):
-            found.append(name)
-    return found
-
-
 def good(checks: list[Check], purpose: Purpose) -> bool:
     """Return whether everything is there that ``purpose`` needs."""
     return not any(check.state == "missing" and purpose in check.needed_for for check in checks)
 
 
-def _images(images: list[str], engine: bool) -> Check:
+def _images(images: list[str], engine: bool, *, licensed: bool) -> Check:
     if images:
-        return Check("gateway images", "ok", ", ".join(images), needed_for=("docker",))
+        choice = nearest_to_kong(images, licensed=licensed)
+        option = "" if choice in (None, DEFAULT_IMAGE) else f"--image {choice}"
+        advice = f"name it: conformance --target docker {option}" if option else ""
+        return Check("gateway images", "ok", ", ".join(images), advice, ("docker",), option)
     advice = f"docker pull {DEFAULT_IMAGE} (needs a licence), or docker pull kong:3.9, or make image"
     found = "none" if engine else "unknown without an engine"
     return Check("gateway images", "missing", found, advice, ("docker",))
 
 
-def _licence(environ: Mapping[str, str], file: Path | None, images: list[str], today: datetime.date) -> Check:
+def _licence(licence: Licence | LicenceError | None, images: list[str], today: datetime.date) -> Check:
     # An image that wants no licence will do; then a licence is no more than a possibility.
     enterprise_only = bool(images) and all(map(is_enterprise, images))
     needed: tuple[Purpose, ...] = ("docker",) if enterprise_only else ()
     lacking: State = "missing" if enterprise_only else "note"
     name = "Kong licence"
-    try:
-        licence = find_licence(file, environ)
-    except LicenceError as error:
-        return Check(name, "missing", "cannot be used", str(error), ("docker",))
+    if isinstance(licence, LicenceError):
+        return Check(name, "missing", "cannot be used", str(licence), ("docker",))
     if licence is None:
         advice = f"for kong/kong-gateway images: set {LICENCE_VARIABLE}, or give --license-file FILE"
         return Check(name, lacking, "none", advice, needed)

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..lint.authentication import authenticating
 from ..lint.finding import Severity
 from ..lint.rule import LintedPlugin, Remark, Unknown, rule
-from ..lint.scopes import Overlap, overlap
 
 #: Fields of a Consumer that hold a text.
 _CONSUMER_FIELDS = ("username", "custom_id", "id")
-#: Plugins that authenticate a Consumer, and whose names do not say so.
-_AUTHENTICATION = frozenset(
-    ("openid-connect", "session", "saml", "jwt", "jwt-signer", "ace", "application-registration")
-)
-#: Plugins whose names say so, and that authenticate the gateway to an upstream.
-_NOT_AUTHENTICATION = frozenset(("upstream-oauth",))
 _DEFAULT_SOURCE = "consumer"
 _SOURCE = ("subject", "look_up_value_in")
 
@@ -79,12 +73,7 @@ def without_authentication(linted: LintedPlugin) -> Iterator[Remark]:
     by_subject = linted.text_or(_DEFAULT_SOURCE, *_SOURCE) == "consumer"
     if not by_subject and "consumer" not in linted.scope:
         return
-    if any(
-        overlap(other.scope, linted.scope) is not Overlap.NO
-        for name, others in linted.surroundings.running.items()
-        if _authenticates(name)
-        for other in others
-    ):
+    if authenticating(linted):
         return
     what, at = (
         ("the subject is the Consumer: every event is dropped", _at(*_SOURCE))
@@ -93,11 +82,6 @@ def without_authentication(linted: LintedPlugin) -> Iterator[Remark]:
     )
     message = f"no authentication plugin of this file runs for these requests, and {what}"
     yield Remark(message, "add one, e.g. key-auth on the same service, or take the subject from a header", at)
-
-
-def _authenticates(name: str) -> bool:
-    """Return whether the plugin of that name authenticates Consumers; one of your own does if its name says so."""
-    return name in _AUTHENTICATION or ("auth" in name and name not in _NOT_AUTHENTICATION)
 
 
 def _is_absent(linted: LintedPlugin, *path: str) -> bool:

@@ -1,0 +1,62 @@
+"""``kong-metering capture explain``: the life of one event, or of all that came of one request.
+
+KEY is an event's id, or any value that an event carries, such as a request id kept as an attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from harness.capture.life import Delivery, Life, lives
+from harness.capture.reader import CaptureReader
+
+from .capture_options import capture_option, clock, reading
+from .main import EXIT_WRONG
+
+_MOST = 20
+
+
+@click.command(help=__doc__)
+@click.argument("key")
+@capture_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(key: str, capture: Path, as_json: bool) -> int:
+    """Print each life that ``key`` names; exit code 1 when there is none."""
+    with reading():
+        found = lives(CaptureReader(capture), key)
+    if as_json:
+        documents = [{**msgspec.to_builtins(life), "conclusion": life.conclusion()} for life in found]
+        click.echo(msgspec.json.encode({"key": key, "entries": documents}))
+        return 0 if found else EXIT_WRONG
+    if not found:
+        click.echo(f"{capture}: no event in it has the id {key!r}, or carries that value")
+        return EXIT_WRONG
+    for life in found[:_MOST]:
+        for line in _lines(life):
+            click.echo(line)
+    if len(found) > _MOST:
+        click.echo(f"{len(found) - _MOST} more events carry that value; --json has them all")
+    return 0
+
+
+def _lines(life: Life) -> Iterator[str]:
+    yield f"event {life.id or '(without id)'}: {life.conclusion()}"
+    yield f"  {msgspec.json.encode(life.entry).decode()}"
+    for number, one in enumerate(life.deliveries, 1):
+        yield f"  {number}. {_told(one)}"
+        for finding in (*one.findings, *one.request_findings):
+            place = f" {finding.pointer}" if finding.pointer else ""
+            yield f"     {finding.rule}{place}: {finding.message}"
+
+
+def _told(one: Delivery) -> str:
+    wait = "" if one.wait is None else f" (+{one.wait:.3f} s)"
+    lane = f" of lane {one.lane}" if one.lane else ""
+    answer = "no answer" if one.status is None else f"answered {one.status}"
+    fault = f" [{one.fault}]" if one.fault else ""
+    batch = f"event {one.position + 1} of {one.entries}"
+    return f"{clock(one.at)}{wait}  request {one.n}{lane}, {batch}: {answer}{fault}, {one.verdict}"

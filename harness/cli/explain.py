@@ -1,0 +1,64 @@
+"""``kong-metering explain``: why a request was billed or not, from a gateway's journal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+import orjson
+
+from harness.cli.main import CannotContinue
+from harness.journal.explain import UnknownId, explain, explain_last, not_billed
+from harness.journal.explanation import Explanation
+from harness.journal.file import JournalError
+from harness.journal.wording import printable
+
+
+@click.command()
+@click.option(
+    "--journal",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What kong-metering gateway --journal wrote, or is writing.",
+)
+@click.argument("request", required=False, metavar="[ID]")
+@click.option("--last", is_flag=True, help="The request that ended last.")
+@click.option(
+    "--not-billed", "unbilled", is_flag=True, help="Every request that is not billed, or not yet: a line each."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def command(journal: Path, request: str | None, last: bool, unbilled: bool, as_json: bool) -> None:
+    """Explain why a request was billed or not.
+
+    ID is the request's, as in its answer's X-Kong-Request-Id, or one of its events'. The first line is the cause with
+    the rule behind it; then the steps that led there, in seconds since the request began.
+    """
+    if (request is not None) + last + unbilled != 1:
+        raise click.UsageError("give an ID, or --last, or --not-billed")
+    now = time.time()
+    try:
+        if unbilled:
+            for each in not_billed(journal, now):
+                _print_json(each) if as_json else click.echo(printable(f"{each.request}  {each.line}"))
+            return
+        explanation = explain_last(journal, now) if request is None else explain(journal, request, now)
+    except (JournalError, UnknownId) as error:
+        raise CannotContinue(str(error)) from None
+    _print_json(explanation) if as_json else _print(explanation)
+
+
+def _print(explanation: Explanation) -> None:
+    click.echo(printable(explanation.line))
+    began = explanation.steps[0].at if explanation.steps else 0.0
+    click.echo(f"request {explanation.request}, {datetime.fromtimestamp(began).isoformat(' ', 'milliseconds')}")
+    for step in explanation.steps:
+        click.echo(printable(f"  +{step.at - began:.3f}  {step.text}"))
+
+
+def _print_json(explanation: Explanation) -> None:
+    sys.stdout.write(orjson.dumps(asdict(explanation)).decode() + "\n")

@@ -1,0 +1,156 @@
+"""A capture as one HTML page that needs no second file: totals, a timeline of deliveries, what was wrong.
+
+A row of the timeline is one batch with all its tries: requests of a lane with the same body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from harness.capture.record import CapturedRequest
+from harness.report.evidence import visible
+from harness.report.html_page import as_text, facts, page_style, policy_hash, titled
+from harness.report.svg_scales import LinearScale
+
+#: Batches that are drawn (those tried again first come first), and findings and subjects that are listed.
+MOST_BATCHES, MOST_FINDINGS, MOST_SUBJECTS = 200, 200, 50
+_WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 760, 128, 20, 8, 20
+_BAD = ("invalid", "refused")
+_STYLE = ".plot .taken{stroke:none}"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One request: ``at`` in seconds since the epoch, its number, lane, entries, status and fault."""
+
+    at: float
+    n: int
+    lane: str
+    entries: int
+    status: int | None
+    fault: str | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it was answered with success."""
+        return self.status is not None and 200 <= self.status < 300
+
+    def words(self, start: float) -> str:
+        """Return the try in words; times since ``start``."""
+        answer = "no answer" if self.status is None else str(self.status)
+        fault = f" ({self.fault})" if self.fault else ""
+        return f"{self.at - start:.6g} s: request {self.n}, {self.entries} events, {answer}{fault}"
+
+
+@dataclass(slots=True)
+class CaptureSummary:
+    """What the page tells of a capture. Memory grows with the number of different batches."""
+
+    requests: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    subjects: Counter[str] = field(default_factory=Counter)
+    batches: dict[tuple[str, bytes], list[Try]] = field(default_factory=dict)
+    findings: list[tuple[CapturedRequest, int | None, str]] = field(default_factory=list)
+
+    def add(self, request: CapturedRequest, subjects: Sequence[str | None]) -> None:
+        """Take in one request with the subjects of its events."""
+        self.requests += 1
+        self.verdicts.update(verdict.verdict for verdict in request.verdicts)
+        for subject, verdict in zip(subjects, request.verdicts, strict=False):
+            if verdict.verdict == "accepted":
+                self.subjects[subject if subject is not None else "(none)"] += 1
+        key = (request.lane, hashlib.blake2b(request.body_bytes(), digest_size=16).digest())
+        made = Try(
+            request.arrived_at, request.n, request.lane, len(request.verdicts), request.status, request.fault
+        )
+        self.batches.setdefault(key, []).append(made)
+        found = [(None, finding) for finding in request.findings]
+        each = [(index, one) for index, verdict in enumerate(request.verdicts) for one in verdict.findings]
+        for index, finding in (*found, *each):
+            if len(self.findings) < MOST_FINDINGS:
+                place = f" {finding.pointer}" if finding.pointer else ""
+                self.findings.append((request, index, f"{finding.rule}{place}: {finding.message}"))
+
+
+def capture_page(summary: CaptureSummary, title: str) -> str:
+    """Return the whole page."""
+    style = page_style() + _STYLE
+    counts = {name: f"{summary.verdicts[name]:,}" for name in ("accepted", "duplicate", *_BAD)}
+    tried = sum(len(tries) > 1 for tries in summary.batches.values())
+    told = {"requests": f"{summary.requests:,}", "events": f"{summary.verdicts.total():,}", **counts}
+    told["batches tried more than once"] = f"{tried:,}"
+    policy = f"default-src 'none'; style-src '{policy_hash(style)}'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{as_text(title)}</title><style>{style}</style></head><body><main>"
+        f"<h1>{as_text(title)}</h1>{facts(told)}"
+        f"<h2>Deliveries</h2>{_timeline(summary.batches)}"
+        f"<h2>Findings</h2>{_findings(summary)}"
+        f"<h2>Accepted events by subject</h2>{_subjects(summary.subjects)}"
+        "</main></body></html>\n"
+    )
+
+
+def _timeline(batches: dict[tuple[str, bytes], list[Try]]) -> str:
+    if not batches:
+        return "<p>No request was captured.</p>"
+    every = list(batches.values())
+    shown = sorted(every, key=lambda tries: (len(tries) < 2 and tries[0].succeeded, tries[0].at))[:MOST_BATCHES]
+    shown.sort(key=lambda tries: tries[0].at)
+    start = min(tries[0].at for tries in shown)
+    end = max(one.at for tries in shown for one in tries)
+    axis = LinearScale(0.0, max(end - start, 1e-3) * 1.02, _LEFT, _WIDTH - _RIGHT)
+    bottom = _TOP + len(shown) * _ROW
+    drawn = []
+    for at in axis.ticks():
+        x = axis.place(at)
+        drawn.append(f'<line class="grid" x1="{x}" y1="{_TOP}" x2="{x}" y2="{bottom}"/>')
+        drawn.append(f'<text class="tick" x="{x}" y="{bottom + 14}" text-anchor="middle">{at:.6g} s</text>')
+    for index, tries in enumerate(shown):
+        y = _TOP + index * _ROW + _ROW / 2
+        lane = f"{tries[0].lane} " if tries[0].lane else ""
+        name = visible(f"{lane}#{tries[0].n}")[:20]
+        drawn.append(f'<text class="label" x="0" y="{y + 4}">{as_text(name)}</text>')
+        drawn += [_mark(one, start, axis, y) for one in tries]
+    words = as_text(f"{len(every)} batches, {sum(map(len, every))} requests")
+    picture = (
+        f'<svg class="plot" role="img" viewBox="0 0 {_WIDTH} {bottom + 24}" aria-label="{words}">'
+        f"{''.join(drawn)}</svg>"
+    )
+    more = len(every) - len(shown)
+    return picture + (f'<p class="note">{more:,} batches more, delivered at once, are not drawn.</p>' if more else "")
+
+
+def _mark(one: Try, start: float, axis: LinearScale, y: float) -> str:
+    x = axis.place(one.at - start)
+    if one.succeeded:
+        return titled(f'<circle class="taken" cx="{x}" cy="{y}" r="5"/>', one.words(start))
+    return titled(f'<path class="refused" d="M{x - 4} {y - 4}l8 8m0 -8l-8 8"/>', one.words(start))
+
+
+def _findings(summary: CaptureSummary) -> str:
+    if not summary.findings:
+        return "<p>None.</p>"
+    rows = [
+        (f"{request.lane} #{request.n}".strip(), "" if index is None else str(index + 1), words)
+        for request, index, words in summary.findings
+    ]
+    return _table(("request", "event", "finding"), rows)
+
+
+def _subjects(subjects: Counter[str]) -> str:
+    rows = [(subject, f"{count:,}") for subject, count in subjects.most_common(MOST_SUBJECTS)]
+    more = len(subjects) - len(rows)
+    note = f'<p class="note">{more:,} subjects more.</p>' if more > 0 else ""
+    return (_table(("subject", "events"), rows) if rows else "<p>None.</p>") + note
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{as_text(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{as_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
