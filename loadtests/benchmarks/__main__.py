@@ -11,11 +11,23 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
+from . import highest_rate, ingest, reconcile, recording, users
 from .gateway import costs
+from .ingest_memory import growth
 from .measure import Comparison
 from .pipeline import build, deliver
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"build": build, "deliver": deliver, "gateway": costs}
+BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {
+    "build": build,
+    "deliver": deliver,
+    "gateway": costs,
+    "highest-rate": highest_rate.costs,
+    "ingest": ingest.costs,
+    "ingest-memory": growth,
+    "reconcile": reconcile.costs,
+    "recording": recording.costs,
+    "users": users.costs,
+}
 
 
 def main() -> int:
@@ -40,9 +52,9 @@ def main() -> int:
 
 
 def _table(results: list[Comparison]) -> Table:
-    table = Table("what", "µs CPU", "against", "µs CPU ", "ratio", "limit", "")
+    table = Table("what", "cost", "against", "cost ", "unit", "ratio", "limit", "")
     for result in results:
-        row = (result.name, f"{result.cost:.1f}", result.against, f"{result.reference:.1f}")
+        row = (result.name, f"{result.cost:.1f}", result.against, f"{result.reference:.1f}", result.unit)
         table.add_row(*row, f"{result.ratio:.2f}", f"{result.limit:.2f}", "ok" if result.ok else "over")
     return table
 

@@ -1,6 +1,7 @@
 """Interleaved measurement: every case once a round, medians and ratios in the end.
 
-Machines drift; cases that take turns drift together. What is compared is CPU time, never the clock on the wall.
+Machines drift; cases that take turns drift together. What is compared is CPU time; the clock on the wall only where
+all processes of a case together are what is measured.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``cost`` and ``reference`` in microseconds of CPU per unit (medians); ``ratio`` is the median of the rounds'
-    ratios; ``limit`` the largest ratio that is accepted."""
+    """``cost`` and ``reference`` in ``unit``, by default microseconds of CPU per unit of work (medians); ``ratio`` is
+    the median of the rounds' ratios; ``limit`` the largest ratio that is accepted."""
 
     name: str
     against: str
@@ -21,6 +22,7 @@ class Comparison:
     reference: float
     ratio: float
     limit: float
+    unit: str = "µs CPU"
 
     @property
     def ok(self) -> bool:
@@ -42,7 +44,9 @@ def interleaved(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[s
     return figures
 
 
-def compare(figures: Mapping[str, list[float]], name: str, against: str, limit: float) -> Comparison:
+def compare(
+    figures: Mapping[str, list[float]], name: str, against: str, limit: float, unit: str = "µs CPU"
+) -> Comparison:
     """Compare two cases of one interleaved run, round by round."""
     ratios = [cost / reference for cost, reference in zip(figures[name], figures[against], strict=True)]
     return Comparison(
@@ -52,4 +56,5 @@ def compare(figures: Mapping[str, list[float]], name: str, against: str, limit: 
         statistics.median(figures[against]),
         statistics.median(ratios),
         limit,
+        unit,
     )

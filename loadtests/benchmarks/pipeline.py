@@ -16,10 +16,11 @@ import orjson
 import uvloop
 
 from plugin_emulator.exchange import Exchange
-from plugin_emulator.metering_and_billing.config import load_config
-from plugin_emulator.metering_and_billing.pipeline import Drop, Pipeline
+from plugin_emulator.metering_and_billing.config import PLUGIN_NAME, load_config
+from plugin_emulator.metering_and_billing.pipeline import Pipeline
+from plugin_emulator.metering_plugin import Configured, Drop
+from plugin_emulator.metering_plugins import metering_runtime
 from plugin_emulator.queue import BatchQueue, QueueSettings
-from plugin_emulator.runtime.metering_runtime import MeteringRuntime
 
 from .measure import Comparison, compare, interleaved
 from .processes import child
@@ -181,8 +182,8 @@ def _deliver_ours(url: str, number: int) -> float:
     one = exchange()
 
     async def main() -> None:
-        runtime = MeteringRuntime()
-        runtime.configure({"plugin": config})
+        runtime = metering_runtime()
+        runtime.configure({"plugin": Configured(PLUGIN_NAME, config)})
         for count in range(number):
             runtime.log("plugin", one)
             if count % BATCH == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -21,8 +23,14 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """User and system CPU time so far, in seconds."""
+        if platform.system() == "Linux":  # clock_getcpuclockid(3): to the nanosecond, where /proc counts in 10 ms
+            return time.clock_gettime((~self.process.pid << 3) | 2)
         times = self._ps.cpu_times()
         return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        """Memory of the process that is in RAM now, in bytes."""
+        return int(self._ps.memory_info().rss)
 
 
 @contextmanager

@@ -1,0 +1,139 @@
+"""The account of a run that locust made by itself: ``python -m loadtests.account DIRECTORY --capture FILE``.
+
+DIRECTORY holds the run's ledgers and expectations, those of all workers, or several runs, of which the last is meant;
+FILE is what the ingest endpoint captured.
+Ends with 0 when every request was billed as it must be and nothing else was, with 1 when not, with 2 when a file is
+missing or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.plugin_config.sizing.quantities import duration_text
+from loadtests.arrivals import ARRIVALS, arrivals_from_capture
+from loadtests.expectations import Expectations
+from loadtests.ledger import Ledger
+from loadtests.plan import PLAN_FILE, LoadPlan
+from loadtests.plugins.loaded_plugin import EntryForm
+from loadtests.plugins.registry import DEFAULT_PLUGIN, LOADED_PLUGINS
+from loadtests.reconciliation import MEANINGS, WRONG, Reconciliation, reconcile
+from loadtests.sending import read_pace
+
+_WRONG = 1
+_USAGE = 2
+_MOST_NAMED = 5
+_LEDGERS = "ledger-*.bin"
+
+
+class AccountError(ValueError):
+    """There is nothing to account for. The message is one line."""
+
+
+def last_run(directory: Path) -> Path:
+    """Return ``directory`` if it holds a ledger, otherwise the directory in it whose ledger was made last."""
+    if any(directory.glob(_LEDGERS)):
+        return directory
+    ledgers = sorted(directory.glob(f"*/{_LEDGERS}"), key=lambda path: path.stat().st_mtime)
+    return ledgers[-1].parent if ledgers else directory
+
+
+def account(directory: Path, capture: Path | None = None, late_after: float | None = None) -> Reconciliation:
+    """Reconcile the run in ``directory`` with what ``capture`` says arrived.
+
+    ``capture`` None: with the arrivals that are in the directory already. ``late_after`` is in seconds. Raises
+    OSError or ValueError, with one line that says what is wrong.
+    """
+    there = (directory / ARRIVALS).exists()
+    if capture is None:
+        if not there:
+            raise AccountError(f"{directory}: nothing says what arrived: give the ingest endpoint's --capture")
+        return reconcile(directory, late_after)
+    if there:
+        raise AccountError(f"{directory}: holds arrivals already: leave out --capture to use them, or remove them")
+    run, watched = Ledger.read(directory).run, Expectations.read(directory).watched()
+    # In place only when all of it was read: half a capture would pass for events that never came.
+    with tempfile.TemporaryDirectory(dir=directory) as made:
+        arrivals_from_capture(capture, Path(made), run, watched, _form(directory))
+        # The file whose presence says that there are arrivals comes last.
+        for file in sorted(Path(made).iterdir(), key=lambda path: path.name == ARRIVALS):
+            file.rename(directory / file.name)
+    return reconcile(directory, late_after)
+
+
+def _form(directory: Path) -> EntryForm:
+    """Return the form of what the run's plugin sends. Raises ValueError when the run's plan cannot be read."""
+    plan = directory / PLAN_FILE
+    return LOADED_PLUGINS[LoadPlan.read(plan).metering if plan.exists() else DEFAULT_PLUGIN].form
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the account; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.account", description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="directory of a run, or of runs")
+    parser.add_argument("--capture", type=Path, metavar="FILE", help="what the ingest endpoint captured")
+    parser.add_argument("--late-after", type=float, metavar="SECONDS", help="bound of the billing latency")
+    parser.add_argument("--json", action="store_true", help="print the account as one JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        directory = last_run(options.directory)
+        found = account(directory, options.capture, options.late_after)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE
+    if options.json:
+        sys.stdout.write(json.dumps(found.to_json()) + "\n")
+    else:
+        _print(found, directory)
+    return 0 if found.right else _WRONG
+
+
+def _print(found: Reconciliation, directory: Path) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 118, highlight=False, markup=False)
+    table = Table("requests", "", "", box=None)
+    for name, count in found.classes.items():
+        if count:
+            table.add_row(f"{count:,}", name.replace("_", " "), MEANINGS[name])
+    console.print(f"Run {found.run}, in {directory}")
+    console.print(table)
+    pace = read_pace(directory)
+    kept = f" of {pace.asked:,} that were due, at most {duration_text(pace.behind)} late"
+    # A worker that was killed has not told how it kept its pace.
+    console.print(f"sent      {found.requests:,}{kept if pace.sent == found.requests else ''}")
+    events = found.events
+    console.print(f"events    {events.billed:,} billed of {events.due:,} that were due")
+    if strangers := found.strangers.in_words():
+        console.print(f"strangers {strangers}")
+    if found.latency:
+        parts = (f"{name} {duration_text(found.latency[name])}" for name in ("p50", "p99", "max"))
+        console.print(f"latency   {', '.join(parts)}")
+    for name in WRONG:
+        for example in found.examples.get(name, ())[:_MOST_NAMED]:
+            console.print(f"{name.replace('_', ' ')}: {example.number} ({example.expectation})")
+        if (more := found.classes[name] - _MOST_NAMED) > 0:
+            console.print(f"{name.replace('_', ' ')}: and {more:,} more")
+    if not found.right:
+        console.print(f"not right: {_reasons(found)}")
+
+
+def _reasons(found: Reconciliation) -> str:
+    """Return why the account is not right, in words."""
+    reasons = [f"{name.replace('_', ' ')} {found.classes[name]:,}" for name in WRONG if found.classes[name]]
+    if found.wrong_fields:
+        fields = ", ".join(f"{path} {count:,}" for path, count in found.wrong_fields.items())
+        reasons.append(f"wrong by field: {fields}")
+    if found.strangers.billed_for_nothing:
+        reasons.append(f"events that bill for no request: {found.strangers.billed_for_nothing:,}")
+    return "; ".join(reasons)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
