@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.capture.reader import CaptureReader
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -47,6 +49,14 @@ def test_the_ci_command_passes_and_writes_its_reports(tmp_path: Path) -> None:
     assert (tmp_path / "junit.xml").exists()
 
 
+def test_the_two_plugins_of_the_compared_file_differ_and_lose_in_the_outage() -> None:
+    result = shell(readme_command("kong-metering compare") + " --json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["differing"] == 5
+    assert all(plugin["figures"]["lost_requests"] for plugin in report["plugins"])
+
+
 def test_the_events_command_prints_the_event_the_readme_shows() -> None:
     setup = [command for command in COMMANDS if command.startswith(("DECK_AUTH_TOKEN=any;",))]
     result = shell("\n".join([*setup, readme_command("echo '{")]))
@@ -79,7 +89,7 @@ def test_the_other_config_commands_run(verb: str, code: int) -> None:
 
 
 TUTORIAL = r"""
-kong-metering ingest --capture "$1/ingest.jsonl" --port 0 --json > "$1/ingest.out" & INGEST=$!
+kong-metering ingest --capture "$1/ingest.capture" --port 0 --json > "$1/ingest.out" & INGEST=$!
 wait_for() { for _ in {1..400}; do "$@" && return; sleep 0.05; done; return 1; }
 wait_for grep -q ready "$1/ingest.out"
 PORT=$(python -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["port"])' "$1/ingest.out")
@@ -101,12 +111,46 @@ def test_the_tutorials_three_requests_give_three_events_for_alice(tmp_path: Path
     script = script.replace("CURL_LOOP", loop)
     result = shell(f"set -- {tmp_path}\n{script}")
     assert result.stdout.count("HTTP/1.1 200 OK") == 3, result.stdout + result.stderr
-    lines = [json.loads(line) for line in (tmp_path / "ingest.jsonl").read_text().splitlines()[1:]]
-    events = [json.loads(line["body"]) for line in lines]
+    requests = list(CaptureReader(tmp_path / "ingest.capture").requests())
+    events = [one.event for request in requests for one in request.events()]
     assert [(event["subject"], event["type"]) for event in events] == [("alice", "kong.api_request")] * 3
-    assert [line["status"] for line in lines] == [202] * 3
+    assert [request.status for request in requests] == [202] * 3
+
+
+EXPLAINED = r"""
+wait_for() { for _ in {1..400}; do "$@" && return; sleep 0.05; done; return 1; }
+GATEWAY_COMMAND > "$1/gateway.out" & GATEWAY=$!
+wait_for grep -q proxy "$1/gateway.out"
+PROXY=$(python -c 'import json,sys; print(json.loads(open(sys.argv[1]).readline())["proxy"])' "$1/gateway.out")
+CURL_COMMAND > "$1/answer"
+wait_for grep -q '"fact":"metered"' "$1/gateway.out"
+kill -QUIT $GATEWAY; wait $GATEWAY
+EXPLAIN_COMMAND
+"""
+
+
+def test_the_request_with_the_misspelt_header_is_explained_as_the_readme_shows(tmp_path: Path) -> None:
+    gateway = readme_command("kong-metering gateway --config fixtures/mysteries")
+    curl = readme_command("curl -i").replace("http://localhost:8000", '"$PROXY"')
+    script = EXPLAINED.replace("GATEWAY_COMMAND", f"{gateway} --proxy-port 0 --no-admin --json")
+    script = script.replace("CURL_COMMAND", curl).replace("EXPLAIN_COMMAND", readme_command("kong-metering explain"))
+    result = shell(f"set -- {tmp_path}\n{script}".replace("journal.jsonl", '"$1/journal.jsonl"'))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"```text\n{result.stdout.splitlines()[0]}\n```" in README
+    assert "no event: no header 'x-tenant-id' in the request [DRP-1]" in result.stdout
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
 def test_what_the_readme_links_to_exists(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_the_load_accounts_for_every_request(tmp_path: Path) -> None:
+    """Shorter than in the README, and with a queue that holds what an outage of a second leaves waiting."""
+    command = readme_command("kong-metering load")
+    command = command.replace("--duration 20s --ingest-down 5s@5s", "--duration 4s --ingest-down 1s@1s")
+    result = shell(f"{command} --out {tmp_path / 'run'}")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "billed once" in result.stdout
+    assert "kept" in result.stdout
+    assert (tmp_path / "run" / "report.html").is_file()

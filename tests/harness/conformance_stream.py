@@ -91,6 +91,7 @@ def hostile() -> ScenarioFinished:
         requests={"two": f"curl {HOSTILE}"},
         timeline=[f"line {HOSTILE}"],
         reproduce=f"again {HOSTILE}",
+        prediction=[Difference(f"field {HOSTILE}", f"predicted {HOSTILE}", f"seen {HOSTILE}")],
         deliveries=Deliveries(tries, [Lost(1.0, HOSTILE, HOSTILE)], {HOSTILE: {HOSTILE: HOSTILE}}),
     )
 

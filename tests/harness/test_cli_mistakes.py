@@ -383,12 +383,17 @@ def test_a_port_in_use_is_one_line_and_leaves_nothing_behind(here: Path, argumen
     assert [path.name for path in here.iterdir()] == ["kong.yml"]
 
 
-def test_an_address_that_is_none_is_one_line(here: Path) -> None:
-    started = process("ingest", "--port", "0", "--host", "300.1.2.3")
+@pytest.mark.parametrize("server", ["mitmproxy", "fast"])
+@pytest.mark.parametrize("address", ["300.1.2.3", "203.0.113.1"])
+def test_an_address_that_is_none_or_not_ours_is_one_line_that_does_not_blame_the_port(
+    address: str, server: str, here: Path
+) -> None:
+    started = process("ingest", "--port", "0", "--server", server, "--host", address)
     output, errors = started.communicate(timeout=60)
     assert (started.returncode, output) == (2, "")
     (line,) = errors.splitlines()
-    assert line.startswith(f"{PREFIX}cannot listen on 300.1.2.3:0: ") and "Unknown error" not in line
+    assert line.startswith(f"{PREFIX}cannot listen on {address}:0: ") and "Unknown error" not in line
+    assert line.endswith("give an address of this machine with --host") and "--port" not in line
     assert list(here.iterdir()) == []
 
 

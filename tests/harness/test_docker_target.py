@@ -23,9 +23,10 @@ from harness.targets import docker_kong
 from harness.targets.admin_api import AdminApi
 from harness.targets.containers import ContainerWish, Engine, GatewayContainer
 from harness.targets.docker_kong import DockerKongTarget, DockerWish
+from harness.targets.gateway_image import is_enterprise
 from harness.targets.licence import parse_licence
 from harness.targets.target import TargetUnavailableError
-from harness.targets.wait_strategies import AdminStatus, Healthy, LogLine, wait_until_ready
+from harness.targets.wait_strategies import AdminStatus, LogLine, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -91,13 +92,17 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("network", ["host", "bridge"])
-def test_scenarios_pass_on_either_network_and_nothing_is_left(network: str, image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("network", "form"), [("host", "auto"), ("bridge", "prefixed-id")])
+def test_scenarios_pass_on_either_network_and_nothing_is_left(
+    network: str, form: str, image: str, tmp_path: Path
+) -> None:
     scenarios = ["tutorial-track-requests-by-consumer", "evt-6-fields-and-types", "dlv-3-untrusted-certificate"]
     options = [word for scenario in scenarios for word in ("--scenario", scenario)]
-    process, out, err = run(image, "--network", network, *options, cwd=tmp_path)
+    process, out, err = run(image, "--network", network, "--subject-form", form, *options, cwd=tmp_path)
     assert process.returncode == 0, out + err
     assert "3 scenarios in" in out and "against docker" in out and "3 pass" in out
+    seen = "username" if form == "auto" else form
+    assert f"Form of Consumers' names: {seen} (required: {form})." in out
     assert containers_of(process.pid) == []
     assert not list((tmp_path / "reports").glob("gateway-*.log"))
 
@@ -173,12 +178,6 @@ def test_a_container_that_ends_is_told_of_at_once_with_what_it_said(started: Cal
     with pytest.raises(TargetUnavailableError, match="ended with exit code 2 before it was ready") as caught:
         wait_until_ready(container, AdminStatus(AdminApi("http://127.0.0.1:9")), 60)
     assert "set KONG_DATABASE=off" in str(caught.value)
-
-
-def test_waiting_for_a_health_check_that_an_image_lacks_is_told(started: Callable[..., GatewayContainer]) -> None:
-    container = started(KONG_PROXY_LISTEN="127.0.0.1:0", KONG_ADMIN_LISTEN="off")
-    with pytest.raises(TargetUnavailableError, match="the image has no health check"):
-        wait_until_ready(container, Healthy(), 5)
 
 
 def test_a_port_that_somebody_takes_meanwhile_is_replaced_by_another(
@@ -270,12 +269,12 @@ def test_an_enterprise_image_without_a_licence_is_refused_before_anything_starts
 def test_the_stand_in_is_given_to_an_open_source_kong_and_not_to_an_enterprise_one() -> None:
     licence = parse_licence('{"license": {"payload": {"license_expiration_date": "2099-01-01"}}}', "here")
     folder = "/opt/kong-metering/kong/plugins/metering-and-billing"
-    files, environment = DockerKongTarget("kong-3.16", DockerWish("kong:3.9"))._furnishing(False)
+    files, environment = DockerKongTarget("kong-3.16", DockerWish("kong:3.9"))._furnishing()
     assert {f"{folder}/handler.lua", f"{folder}/schema.lua"} <= files.keys()
     assert environment["KONG_PLUGINS"] == "bundled,metering-and-billing"
     assert environment["KONG_LUA_PACKAGE_PATH"] == "/opt/kong-metering/?.lua;;"
     wish = DockerWish("registry:5000/kong/kong-gateway:3.14", licence=licence)
-    files, environment = DockerKongTarget("kong-3.14", wish)._furnishing(False)
+    files, environment = DockerKongTarget("kong-3.14", wish)._furnishing()
     assert list(files) == ["/opt/kong-metering/license.json"]
     assert environment["KONG_LICENSE_PATH"] == "/opt/kong-metering/license.json"
     assert "KONG_PLUGINS" not in environment and "license_expiration_date" not in str(environment)
@@ -314,7 +313,7 @@ def test_no_engine_ends_the_run_with_one_line(tmp_path: Path) -> None:
 def test_the_tutorials_run_against_kong_itself(name: str, tmp_path: Path) -> None:
     if docker_engine.engine().image_labels(name) is None:
         pytest.skip(f"image {name} is not here: docker pull {name}")
-    if docker_kong.is_enterprise(name) and not os.environ.get("KONG_LICENSE_DATA"):
+    if is_enterprise(name) and not os.environ.get("KONG_LICENSE_DATA"):
         pytest.skip("KONG_LICENSE_DATA is not set")
     options = ["--scenario", "tutorial-track-requests-by-consumer", "--scenario", "tutorial-meter-by-tenant-header"]
     process, out, err = run(name, *options, cwd=tmp_path)

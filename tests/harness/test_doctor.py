@@ -15,6 +15,7 @@ import pytest
 from docker_engine import CHECKOUT
 from test_licence import licence
 
+from harness.cli import doctor as doctor_verb
 from harness.targets.containers import EMULATED_LABEL, Engine
 from harness.targets.surroundings import Check, good, look
 from harness.targets.target import TargetUnavailableError
@@ -72,6 +73,35 @@ def test_an_image_that_wants_no_licence_is_enough(image: str) -> None:
     assert found["gateway images"].found == image
     assert found["Kong licence"].state == "note"
     assert fine(found, "docker")
+
+
+@pytest.mark.parametrize(
+    ("images", "expires", "option"),
+    [
+        (["kong/kong-gateway:3.14", "kong:3.9"], "2027-01-31", ""),
+        (["kong/kong-gateway:3.14", "kong:3.9"], None, "--image kong:3.9"),
+        (["kong/kong-gateway:3.14", "kong:3.9"], "2026-05-31", "--image kong:3.9"),
+        (["kong/kong-gateway:3.15", "kong:3.9"], "2027-01-31", "--image kong/kong-gateway:3.15"),
+        (["a-gateway:1", "kong:3.9"], None, "--image kong:3.9"),
+        (["a-gateway:1"], None, "--image a-gateway:1"),
+        (["kong/kong-gateway:3.14"], None, ""),
+    ],
+)
+def test_the_image_to_name_is_said_where_the_default_one_will_not_do(
+    images: list[str], expires: str | None, option: str
+) -> None:
+    labels = {image: {EMULATED_LABEL: "true"} if image == "a-gateway:1" else {} for image in images}
+    found = checks(labels, {} if expires is None else {"KONG_LICENSE_DATA": licence(expires)})
+    assert found["gateway images"].option == option
+    assert option in found["gateway images"].advice
+
+
+def test_the_last_line_names_the_image_that_a_run_must_be_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor_verb, "look", lambda environ, file: list(checks({"kong:3.9": {}}).values()))
+    assert doctor_verb.command.main(["--for", "docker"], standalone_mode=False) == 0
+    assert capsys.readouterr().out.rstrip().endswith("For docker: everything is there, with --image kong:3.9.")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from harness.cli.main import main
+
 TOKEN = "very-secret-token"
 
 
@@ -131,7 +133,7 @@ def test_a_ready_gateway_serves_and_each_request_makes_an_event(running: Running
     event = event[0] if isinstance(event, list) else event
     assert (event["type"], event["subject"]) == ("kong.api_request", "alice")
     with urllib.request.urlopen(running.ready["admin"] + "/status", timeout=10) as response:
-        assert json.load(response)["server"]["total_requests"] == 2
+        assert json.load(response)["server"]["total_requests"] == 3  # itself too
 
 
 @pytest.mark.parametrize("running", [{"max_batch_size": 100, "max_coalescing_delay": 3600}], indirect=True)
@@ -218,3 +220,34 @@ def test_a_port_without_permission_is_one_line_and_exit_code_2(tmp_path: Path) -
     result = refused("--config", state_file(tmp_path, "http://127.0.0.1:9/e"), "--proxy-port", "80", "--no-admin")
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("amberflo.endpoint", "write PLUGIN.NAME=VALUE"),
+        ("endpoint=http://127.0.0.1/", "write PLUGIN.NAME=VALUE"),
+        ("stripe.endpoint=http://127.0.0.1/", "there is no metering plugin 'stripe'"),
+        ("amberflo.url=http://127.0.0.1/", "unknown field"),
+        ("amberflo.endpoint=127.0.0.1", "not an absolute http(s) URL"),
+        ("amberflo.shared_client=perhaps", "bool"),
+    ],
+)
+def test_a_plugin_option_that_is_none_is_a_mistake_in_one_line(
+    tmp_path: Path, option: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = state_file(tmp_path, "http://127.0.0.1:9/")
+    with pytest.raises(SystemExit) as ended:
+        main(["gateway", "--check", "--config", str(config), "--plugin-option", option])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+
+
+def test_plugin_options_are_taken_as_text_for_their_types(tmp_path: Path) -> None:
+    config = state_file(tmp_path, "http://127.0.0.1:9/")
+    given = ["amberflo.endpoint=http://127.0.0.1:8088/i", "amberflo.shared_client=false", "amberflo.client=later"]
+    options = [word for option in given for word in ("--plugin-option", option)]
+    with pytest.raises(SystemExit) as ended:
+        main(["gateway", "--check", "--config", str(config), *options])
+    assert ended.value.code == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,8 +12,10 @@ from chromium import Chromium, Page
 from conformance_stream import BROKEN, RETRIED, SCENARIOS, feed, hostile, scenario, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from page_outline import Outline
 
 from harness.conformance.deliveries import Deliveries, Lost, Try, of_trace
+from harness.conformance.matching import Difference
 from harness.conformance.outcome import ScenarioFinished, Verdict
 from harness.conformance.rules import PROFILES
 from harness.conformance.scenario import read_scenarios
@@ -26,36 +27,6 @@ from harness.resources import scenarios as shipped
 from harness.targets.emulator import EmulatorTarget
 
 LATE = scenario("later", Verdict.PASS, "BAT-4", title="Windows end", deliveries=RETRIED)
-VOID = {"meta", "link", "input", "line", "rect", "circle", "path"}
-
-
-class Outline(HTMLParser):
-    """Elements with their attributes, the text outside script and style, and whether all tags are balanced."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def page_of(scenarios: Sequence[ScenarioFinished] = SCENARIOS) -> str:
@@ -116,11 +87,25 @@ def test_hostile_values_add_no_element() -> None:
         reason="reason",
         failures=[type(failure)(failure.rules, tame(failure.message), [one], {}, {}, "two")],
         requests={"two": "curl"},
+        prediction=[one],
         deliveries=Deliveries([Try(0.5, None, 1, "array", "lane", 1, 0, entered=(0.1,))], [Lost(1.0, "e", "r")]),
     )
     assert [tag for tag, _ in wild.elements] == [tag for tag, _ in Outline(page_of([calm])).elements]
     assert "document.title='broken out'" in wild.text
     assert not wild.open
+
+
+def test_what_the_emulator_predicts_stands_beside_the_verdict_by_field() -> None:
+    differs = [Difference("kong.api_request 1: subject", "alice", "bob")]
+    told = scenario("odd", Verdict.PASS, "DRP-1", prediction=differs)
+    outline = Outline(page_of([told, scenario("same", Verdict.PASS, "DRP-1", prediction=[]), SCENARIOS[0]]))
+    assert outline.text.count("Beside the emulator") == 2
+    assert "1 difference, which the verdict does not count." in outline.text
+    assert "As the emulator predicts." in outline.text
+    assert outline.text.count("not as predicted") == 1
+    heads = re.findall("Field(Predicted)(Seen)", outline.text)
+    assert heads == [("Predicted", "Seen")]
+    assert "kong.api_request 1: subjectalicebob" in outline.text
 
 
 @given(st.text(max_size=80))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from harness.capture.store import CaptureWriter
 from harness.cli.main import main
+from harness.ingest.apis import APIS
 from harness.ingest.console import IngestConsole
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
@@ -54,16 +56,25 @@ def test_a_mistake_in_the_fault_script_is_reported_before_anything_is_written(
     assert not capture.exists()
 
 
-def printed(tmp_path: Path, *bodies: bytes, as_json: bool = False, full: bool = False) -> list[str]:
+def printed(
+    tmp_path: Path,
+    *bodies: bytes,
+    as_json: bool = False,
+    full: bool = False,
+    aspects: bool = False,
+    profile: str = "v3",
+) -> list[str]:
     out = io.StringIO()
-    console = IngestConsole(Console(file=out, highlight=False), as_json)
+    console = IngestConsole(Console(file=out, highlight=False), as_json, aspects=aspects)
+    api = APIS[profile]
+    path = api.path_suffixes[0]
     with CaptureWriter(tmp_path / "c.jsonl") as capture:
-        lanes = Lanes(capture, IngestSettings(), FaultScript(), console.request)
+        lanes = Lanes(capture, IngestSettings(api=api), FaultScript(), console.request)
         if full:
             capture.append = fail  # type: ignore[method-assign]
         for body in bodies:
-            headers = (("Authorization", "Bearer x"), ("Content-Type", "application/json"))
-            receipt = lanes.receive(lanes.arrive("/events"), IngestRequest("POST", "/events", headers, body))
+            headers = (("Authorization", "Bearer x"), ("X-API-KEY", "x"), ("Content-Type", "application/json"))
+            receipt = lanes.receive(lanes.arrive(path), IngestRequest("POST", path, headers, body))
             if full:
                 assert receipt.answer is not None
                 out.write(f"{receipt.answer.status} {lanes.capture_failure}\n")
@@ -71,7 +82,7 @@ def printed(tmp_path: Path, *bodies: bytes, as_json: bool = False, full: bool = 
     return out.getvalue().splitlines()
 
 
-def fail(_: Any) -> tuple[int, int]:
+def fail(*_: Any) -> int:
     from harness.capture.store import CaptureError
 
     raise CaptureError("c.jsonl: cannot be written: No space left on device")
@@ -91,6 +102,43 @@ def test_each_request_is_one_line_with_subject_type_and_verdict(tmp_path: Path) 
     assert lines[4] == "4 requests, 5 events: 3 accepted, 1 duplicates, 1 invalid, 0 refused"
 
 
+def record(**members: Any) -> bytes:
+    base = {
+        "uniqueId": "5c10fade-1c9e-4d6c-8275-c52c36731d3c",
+        "meterApiName": "api-calls",
+        "customerId": "alice",
+        "meterValue": 1,
+        "meterTimeInMillis": 1767229261001,
+    }
+    return json.dumps([base | members]).encode()
+
+
+def test_a_meter_record_is_shown_by_customer_and_meter_and_its_value_when_it_is_not_1(tmp_path: Path) -> None:
+    lines = printed(tmp_path, record(), record(uniqueId=str(uuid.uuid4()), meterValue=2.5), profile="amberflo")
+    assert lines[0] == "#1 200  alice  api-calls  accepted"
+    assert lines[1] == "#2 200  alice  api-calls  2.5 in all  accepted"
+
+
+def test_with_aspects_each_entry_has_a_line_with_its_five(tmp_path: Path) -> None:
+    lines = printed(tmp_path, record(dimensions={"method": "GET"}), b"[7]", profile="amberflo", aspects=True)
+    assert lines[1] == (
+        "    what api-calls whom alice when 2026-01-01T01:01:01.001Z how much 1 where method=GET"
+    )
+    assert lines[3] == "   neither event nor record"
+    (line,) = [line for line in printed(tmp_path, event(time="2026-01-01T01:01:01Z"), aspects=True) if "what" in line]
+    assert line == "    what kong.api_request whom alice when 2026-01-01T01:01:01.000Z how much 1 where -"
+
+
+def test_json_lines_name_a_record_by_its_own_members(tmp_path: Path) -> None:
+    first = json.loads(printed(tmp_path, record(), as_json=True, profile="amberflo")[0])
+    shown = first["events"][0]
+    assert (shown["uniqueId"], shown["customerId"], shown["aspects"]["whom"]) == (
+        "5c10fade-1c9e-4d6c-8275-c52c36731d3c",
+        "alice",
+        "alice",
+    )
+
+
 def test_a_subject_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     line = printed(tmp_path, event(subject="a\n\x1b[31m[bold]" + "x" * 500))[0]
     assert "\x1b" not in line and "[bold]" in line and len(line) < 200
@@ -98,6 +146,13 @@ def test_a_subject_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 
 def test_json_lines_name_each_event(tmp_path: Path) -> None:
     first, last = (json.loads(line) for line in printed(tmp_path, event(), as_json=True))
+    assert first["events"][0].pop("aspects") == {
+        "what": "kong.api_request",
+        "whom": "alice",
+        "when": None,
+        "how_much": 1,
+        "where": {},
+    }
     assert first["events"][0] | {"findings": []} == {
         "id": "1",
         "source": "k",

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ingest.core import BATCH, EITHER, SINGLE, IngestCore, IngestSettings
+from harness.ingest.cloudevents.api import BATCH, EITHER, SINGLE, V1
+from harness.ingest.core import IngestCore, IngestSettings
 from harness.ingest.faults import Fault
 from harness.ingest.messages import IngestRequest, Receipt
-from harness.ingest.profile import V1
 
 TOKEN = "kpat-test-token"
 API: dict[str, Any] = {
@@ -315,7 +315,7 @@ def test_lenient_accepts_what_the_api_accepts_and_reports_the_rest() -> None:
 
 
 def test_the_older_api_answers_204_takes_extensions_and_compares_the_content_type_exactly() -> None:
-    endpoint = core(profile=V1)
+    endpoint = core(api=V1)
     assert status(endpoint.receive(request(API | {"traceparent": "00-1"}))) == 204
     assert status(endpoint.receive(request(API, "application/json; charset=utf-8"))) == 400
     assert status(endpoint.receive(request([], EITHER))) == 400

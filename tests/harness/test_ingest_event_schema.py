@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ingest import formats
-from harness.ingest.cloudevents_check import complaints
-from harness.ingest.event_schema import EventSchema
+from harness.ingest.cloudevents import formats
+from harness.ingest.cloudevents.event_schema import EventSchema
+from harness.ingest.cloudevents.sdk_opinion import complaints
 
 STRICT = EventSchema()
 API_ONLY = EventSchema(strict=False)
@@ -85,12 +85,33 @@ date_times = st.tuples(
 @given(date_times)
 @settings(max_examples=500, deadline=None)
 def test_what_the_quick_validator_takes_as_a_date_time_is_one(text: str) -> None:
-    native = jsonschema_rs.Draft202012Validator({"format": "date-time"}, validate_formats=True)
+    native = jsonschema_rs.Draft202012Validator(formats.NATIVE_DATE_TIME, validate_formats=True)
     if native.is_valid(text):
         assert formats.is_date_time(text)
     elif formats.is_date_time(text):
         assert text[17:19] == "60"  # a leap second in another zone: the thorough validator decides
     assert (formats.instant(text) is not None) == formats.is_date_time(text)
+
+
+@given(
+    st.sampled_from(["2026-01-01T01:01:01Z", "2024-12-31t23:59:59.25+05:30"]),
+    st.integers(0, 30),
+    st.integers(0, 2),
+    st.text(st.characters(max_codepoint=0x7F) | st.sampled_from("٣０"), max_size=2),
+)
+@settings(max_examples=1000, deadline=None)
+def test_no_character_put_into_a_date_time_makes_the_validators_differ(
+    text: str, at: int, cut: int, piece: str
+) -> None:
+    changed = text[:at] + piece + text[at + cut :]
+    assert STRICT.all_valid([EVENT | {"time": changed}]) == formats.is_date_time(changed) or changed[17:19] == "60"
+    assert (STRICT.findings(EVENT | {"time": changed}) == ()) == formats.is_date_time(changed)
+
+
+@pytest.mark.parametrize("text", ["2026-01-01T01:01:0/Z", ",026-01-01T01:01:01Z", "2026-01-0-T01:01:01Z"])
+def test_a_time_with_something_else_for_a_digit_is_none(text: str) -> None:
+    (finding,) = STRICT.findings(EVENT | {"time": text})
+    assert (finding.rule, finding.pointer) == ("EVT-4", "/time")
 
 
 @given(st.datetimes(timezones=st.timezones()))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -19,57 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ingest_as_process import TOKEN, Ingest
+from stored_text import stored_text
 
 from harness.capture.store import CaptureReader
-from harness.ingest.control import ControlError, IngestControl
+from harness.ingest.control import ControlError
 
-TOKEN = "kpat-process-test-0123456789"
 WRONG_TOKEN = "kpat-wrong-9876543210"
 _ids = itertools.count(1)
 
 
-class Ingest:
-    """A running ingest process."""
-
-    def __init__(self, directory: Path, *options: str) -> None:
-        self.capture = directory / "capture.jsonl"
-        self.error_file = directory / "stderr.txt"
-        arguments = [
-            "ingest",
-            "--port",
-            "0",
-            "--control-port",
-            "0",
-            "--token-env",
-            "INGEST_TOKEN",
-            "--json",
-            *options,
-        ]
-        command = [sys.executable, "-m", "harness.cli.main", *arguments, "--capture", str(self.capture)]
-        with self.error_file.open("wb") as errors:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, "INGEST_TOKEN": TOKEN, "HOME": str(directory)},
-            )
-        assert self.process.stdout is not None
-        first = self.process.stdout.readline()
-        assert first, self.error_file.read_text()
-        self.ready = json.loads(first)
-        self.port = int(self.ready["port"])
-        self.control = IngestControl(self.ready["control_port"])
-
-    def stop(self) -> str:
-        """End the process as an operator does; return the rest of its output."""
-        self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=20)
-        return str(output, "utf-8")
+SERVERS = ("mitmproxy", "fast")
 
 
-@pytest.fixture(scope="module")
-def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
-    running = Ingest(tmp_path_factory.mktemp("ingest"), "--quiet")
+@pytest.fixture(scope="module", params=SERVERS)
+def ingest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
+    running = Ingest(tmp_path_factory.mktemp("ingest"), "--quiet", "--server", request.param)
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -136,6 +99,55 @@ def test_lanes_have_their_own_token_script_numbers_and_memory(ingest: Ingest, la
     assert verdicts == [["refused"], ["accepted"], ["refused"], ["refused"]]
     assert ingest.control.counts(other)["requests"] == 4
     assert [item.n for item in ingest.control.requests(lane)] == [1]
+
+
+def post_records(port: int, lane: str, body: Any, key: str | None = TOKEN) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    headers = {"Content-Type": "application/json"} | ({"X-API-KEY": key} if key else {})
+    try:
+        connection.request("POST", f"/lane/{lane}/ingest", json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def record(**members: Any) -> dict[str, Any]:
+    return {
+        "uniqueId": f"5c10fade-1c9e-4d6c-8275-{next(_ids):012x}",
+        "meterApiName": "api-calls",
+        "customerId": "alice",
+        "meterValue": 1,
+        "meterTimeInMillis": 1767229261001,
+        **members,
+    }
+
+
+def test_a_lane_can_stand_in_for_amberflo_beside_lanes_for_events(ingest: Ingest, lane: str) -> None:
+    ingest.control.set_lane(lane, token=TOKEN, profile="amberflo", script=[503, {"times": 9, "status": 200}])
+    sent = [record(), record()]
+    assert post_records(ingest.port, lane, sent)[0] == 503
+    assert post_records(ingest.port, lane, sent) == (200, b"")
+    assert post_records(ingest.port, lane, sent)[0] == 200
+    assert post_records(ingest.port, lane, [record(customerId="")])[0] == 400
+    assert post_records(ingest.port, lane, sent, key=None)[0] == 401
+    assert post_records(ingest.port, lane, sent, key=WRONG_TOKEN)[0] == 403
+    ingest.control.remove_faults(lane)
+    assert post_records(ingest.port, lane, [record()]) == (200, b"1 records were ingested")
+    captured = ingest.control.requests(lane)
+    assert [[verdict.verdict for verdict in request.verdicts] for request in captured] == [
+        ["refused", "refused"],
+        ["accepted", "accepted"],
+        ["duplicate", "duplicate"],
+        ["invalid"],
+        ["refused", "refused"],
+        ["refused", "refused"],
+        ["accepted"],
+    ]
+    assert [item.event for item in captured[1].events()] == sent
+    keys = {value for request in captured for name, value in request.headers if name.lower() == "x-api-key"}
+    assert keys == {"[redacted]"}
+    assert post(ingest.port, lane, event())[0] == 404
 
 
 def test_setting_a_lane_again_starts_it_afresh(ingest: Ingest, lane: str) -> None:
@@ -298,7 +310,7 @@ def test_the_token_is_in_no_output(ingest: Ingest, lane: str) -> None:
     assert ingest.process.returncode == 0
     summary = json.loads(output.splitlines()[-1])["summary"]
     assert summary["requests"] > 10 and summary["accepted"] > 5
-    written = ingest.capture.read_text()
+    written = stored_text(ingest.capture)
     assert "Bearer [redacted]" in written
     for secret in (TOKEN, WRONG_TOKEN):
         for text in (command_line, output, written, ingest.error_file.read_text()):
@@ -306,8 +318,9 @@ def test_the_token_is_in_no_output(ingest: Ingest, lane: str) -> None:
     assert ingest.error_file.read_text() == ""
 
 
-def test_kill_9_loses_no_event_that_was_answered_202(tmp_path: Path) -> None:
-    running = Ingest(tmp_path, "--quiet")
+@pytest.mark.parametrize("server", SERVERS)
+def test_kill_9_loses_no_event_that_was_answered_202(tmp_path: Path, server: str) -> None:
+    running = Ingest(tmp_path, "--quiet", "--server", server)
     answered: list[str] = []
     enough = threading.Event()
 

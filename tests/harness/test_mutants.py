@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from harness import resources
+from harness.conformance.check_catalogue import Check
 from harness.conformance.mutants import (
     CATALOGUE,
     Mutant,
@@ -26,6 +27,7 @@ from harness.conformance.mutants import (
 )
 from harness.conformance.scenario import Scenario, read_scenarios
 from harness.conformance.self_check import (
+    Failed,
     Fate,
     MutantResult,
     SelfCheck,
@@ -79,6 +81,10 @@ DEFECTS: Mapping[str, tuple[str, ...]] = {
     "a graceful stop that loses the queue": ("queue-lost-on-graceful-stop",),
     "a time-out makes duplicates under new ids": ("new-id-after-a-time-out",),
     "a breaker that stays open": ("breaker-never-closes",),
+    "Amberflo's clock starts again with each record": ("amberflo-tick-restarted-by-each-record",),
+    "Amberflo's replacements where they do not belong": ("amberflo-replacement-in-the-method",),
+    "a record that bills nobody": ("amberflo-record-for-an-empty-customer", "amberflo-placeholder-customer"),
+    "a record's time in seconds": ("amberflo-seconds-for-milliseconds",),
 }
 
 GOOD = """\
@@ -242,13 +248,64 @@ def test_the_matrix_names_what_a_scenario_alone_kills(
     results = self_check(full_batches, thorough=True).run(chosen, told.append)
     assert [result.mutant.id for result in results] == [mutant.id for mutant in chosen]
     assert len(told) == 2
-    assert all(result.scenarios == len(full_batches) for result in results)
-    rows = {row.scenario: row for row in report.check_rows(results, full_batches)}
+    assert results[0].scenarios == len(full_batches)
+    matrix = report.matrix(results, full_batches)
+    rows = {row.scenario: row for row in matrix.scenarios}
     assert "full-batch-waits" in rows["bat-3-full-batch-leaves-at-once"].kills
-    page = report.markdown(results, [*rows.values()])
+    page = report.markdown(results, matrix)
     assert "| `full-batch-waits` | A full batch waits for its window to end. | BAT-3 | `" in page
-    data = report.document(results, [*rows.values()], 1.0, "0")
+    data = report.document(results, matrix, 1.0, "0")
     assert json.loads(report.text(data))["totals"]["killed"] == sum(one.fate is Fate.KILLED for one in results)
+
+
+def result_of(mutant: Mutant, *kills: tuple[str, dict[str, list[str]]]) -> MutantResult:
+    """A killed mutant; ``kills`` are a scenario's id and what its checks find, by rule."""
+    failed = tuple(Failed(scenario, tuple(found), {}, found) for scenario, found in kills)
+    return MutantResult(mutant, Fate.KILLED, failed)
+
+
+def test_a_check_is_alone_when_every_failure_that_blames_the_mutants_rules_is_its_own(
+    full_batches: list[Scenario],
+) -> None:
+    one, other = full_batches[0].id, full_batches[1].id
+    mutant = planted("a", "b")
+    alone = result_of(
+        mutant, (one, {"BAT-3": ["trace.times"], "BAT-1": ["log"]}), (other, {"BAT-3": ["trace.times"]})
+    )
+    shared = result_of(mutant, (one, {"BAT-3": ["trace.times", "trace.end"]}))
+    elsewhere = result_of(mutant, (one, {"BAT-3": ["trace.times"]}), (other, {"BAT-3": ["trace.end"]}))
+    for result, needed in ((alone, True), (shared, False), (elsewhere, False)):
+        rows = {row.check: row for row in report.matrix([result], full_batches).checks}
+        assert rows[Check.TRACE_TIMES].kills == ("planted",)
+        assert rows[Check.TRACE_TIMES].alone == (("planted",) if needed else ())
+        assert rows[Check.LOG].kills == ()
+
+
+def test_what_could_go_without_a_mutant_surviving_is_named(full_batches: list[Scenario]) -> None:
+    one, other = full_batches[0].id, full_batches[1].id
+    matrix = report.matrix([result_of(planted("a", "b"), (one, {"BAT-3": ["trace.times"]}))], full_batches)
+    assert one not in matrix.idle
+    assert other in matrix.idle
+    assert set(Check) - set(matrix.idle) == {Check.TRACE_TIMES}
+
+
+def test_a_scenario_that_kills_nothing_by_itself_names_those_that_prove_the_same(
+    full_batches: list[Scenario],
+) -> None:
+    found = {"BAT-3": ["trace.times"]}
+    first, second, third = (scenario.id for scenario in full_batches[:3])
+    results = [
+        result_of(planted("a", "b"), (first, found), (second, found)),
+        result_of(planted("a", "b"), (first, found)),
+    ]
+    results[1] = MutantResult(Mutant("by-one", "Another defect.", ("BAT-3",), ()), Fate.KILLED, results[1].kills)
+    rows = {row.scenario: row for row in report.matrix(results, full_batches).scenarios}
+    assert (rows[first].alone, rows[second].alone) == (("by-one",), ())
+    assert rows[second].also == (first,)
+    page = report.markdown(results, report.matrix(results, full_batches))
+    assert f"| `{second}` | 1 | *also proven by* `{first}` |" in page
+    assert f"| `{third}` | 0 | *kills nothing* |" in page
+    assert "| `trace.times` | virtual time: when each try begins | 2 | 2 | `planted`, `by-one` |" in page
 
 
 class TestCommand:
@@ -290,6 +347,16 @@ class TestCommand:
         assert done.returncode == 1, done.stdout + done.stderr
         assert "SURVIVED batch-too-slow: A full batch waits for its window to end." in done.stdout
         assert "plugin_emulator/queue/batch_queue.py" in done.stdout
+
+    def test_a_matrix_in_which_a_check_kills_nothing_ends_with_1_though_no_mutant_survived(
+        self, folder: Path
+    ) -> None:
+        (folder / "mutants.yaml").write_text(GOOD)
+        scenario = str(resources.scenarios() / "batching/bat-8-backlog-fills-a-batch.yaml")
+        done = self.run("--self-check", "--matrix", scenario, cwd=folder, plant_in="mutants.yaml")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "1 killed, 0 survived" in done.stdout
+        assert "IDLE answer.body: no mutant would survive without it" in done.stdout
 
     @pytest.mark.parametrize(
         ("options", "complaint"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_url_target import chosen, conformance
+from test_url_target import chosen, conformance, running_gateway
 
 from harness.conformance.observation import Answer, Delivery, Observation
 from harness.conformance.prediction import prediction_differences
 from harness.report.json_report import SCHEMA_FILE
-from harness.targets.process import VerbProcess
 
 EVENT: dict[str, Any] = {
     "id": "1",
@@ -101,30 +100,38 @@ def test_two_subjects_differ_unless_they_are_the_same(one: str, other: str) -> N
     assert (told(observed(event(subject=one)), observed(event(subject=other))) == []) is (one == other)
 
 
-def test_a_gateway_that_names_consumers_otherwise_is_told_of_in_terminal_and_report(tmp_path: Path) -> None:
-    config = tmp_path / "kong.yml"
-    config.write_text('_format_version: "3.0"\n')
-    options = [
-        "--config",
-        str(config),
-        "--proxy-port",
-        "0",
-        "--admin-port",
-        "0",
-        "--subject-form",
-        "prefixed-id",
-        "--json",
-    ]
-    process = VerbProcess("gateway", options)
-    ready = process.start()
-    try:
-        where = ["--proxy-url", str(ready["proxy"]), "--admin-url", str(ready["admin"]), "--predict"]
-        done: subprocess.CompletedProcess[str] = conformance(*where, *chosen("sub-1-consumer-username"), cwd=tmp_path)
-    finally:
-        process.stop()
-    assert done.returncode == 1, done.stderr
-    assert "differs  kong.api_request 1: subject: predicted alice, seen " in done.stdout
-    report = json.loads((tmp_path / "reports/conformance.json").read_text())
+@pytest.fixture
+def prefixing(tmp_path: Path) -> Iterator[list[str]]:
+    """The options that lead to a gateway which names Consumers by their ids."""
+    with running_gateway(tmp_path, "--echo-upstream", "--subject-form", "prefixed-id") as places:
+        yield ["--proxy-url", places["proxy"], "--admin-url", places["admin"], "--predict"]
+
+
+def reported(directory: Path) -> dict[str, Any]:
+    report = json.loads((directory / "reports/conformance.json").read_text())
     jsonschema.validate(report, json.loads(SCHEMA_FILE.read_text()))
-    fields = [one["field"] for one in report["scenarios"][0]["prediction"]]
-    assert "kong.api_request 1: subject" in fields
+    (scenario,) = report["scenarios"]
+    return dict(scenario)
+
+
+def test_a_gateway_that_names_consumers_otherwise_is_told_of_in_terminal_and_report(
+    prefixing: list[str], tmp_path: Path
+) -> None:
+    required = ["--subject-form", "username"]
+    done = conformance(*prefixing, *required, *chosen("sub-1-consumer-username"), cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "differs  kong.api_request 1: subject: predicted alice, seen consumer:" in done.stdout
+    assert "kong.api_request 1: subject" in [one["field"] for one in reported(tmp_path)["prediction"]]
+    page = (tmp_path / "reports/report.html").read_text()
+    assert 'Predicted</th><th scope="col">Seen' in page and "not as predicted" in page
+
+
+def test_the_emulator_beside_a_gateway_names_consumers_in_the_form_that_was_seen(
+    prefixing: list[str], tmp_path: Path
+) -> None:
+    done = conformance(*prefixing, *chosen("sub-1-consumer-username"), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert reported(tmp_path)["prediction"] == []
+    assert reported(tmp_path)["subject_forms"] == ["prefixed-id"]
+    assert "As the emulator predicts." in (tmp_path / "reports/report.html").read_text()
+    assert "Form of Consumers' names: prefixed-id (required: auto)." in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -224,10 +225,12 @@ def test_deliveries_stand_in_the_json_report_as_data() -> None:
     deliveries = Deliveries([tried], [Lost(0.5, "e3", "gave_up")], {"main": {"max_batch_size": 2}})
     scenario = dataclasses.replace(finished("one", Verdict.PASS, "BAT-1"), deliveries=deliveries)
     (written,) = document_of([STREAM[0], scenario, RunFinished(1.0)])["scenarios"]
+    as_tried = dataclasses.asdict(tried)
+    del as_tried["success_below"]  # of use to those that draw it
     assert written["deliveries"] == {
         "exact": False,
         "queues": {"main": {"max_batch_size": 2}},
-        "tries": [{**dataclasses.asdict(tried), "at": 0.123457, "entered": [0.0, 0.1]}],
+        "tries": [{**as_tried, "at": 0.123457, "entered": [0.0, 0.1]}],
         "lost": [{"at": 0.5, "entry": "e3", "reason": "gave_up"}],
     }
 
@@ -287,4 +290,5 @@ def test_the_table_can_be_limited_to_the_rules_asked_for() -> None:
     table = output.getvalue().partition("FAIL  ")[0]
     assert "DRP-2" in table
     assert "DRP-3" not in table
-    assert "Rules covered: 2 of 2" in output.getvalue()
+    text = " ".join(output.getvalue().split())
+    assert re.search(r"Rules covered: \d+ of \d+ \(2 of the 2 asked for\)\.", text)

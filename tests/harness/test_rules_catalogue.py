@@ -6,7 +6,7 @@ import pytest
 
 from harness.conformance.rules import PROFILES, catalogue, rule_order, rules_of, select
 
-GROUPS = {"CFG", "SUB", "DRP", "EVT", "ATR", "FLT", "CND", "BAT", "RET", "CAP", "BRK", "DLV", "LIF"}
+GROUPS = {"CFG", "SUB", "DRP", "EVT", "ATR", "FLT", "CND", "BAT", "RET", "CAP", "BRK", "DLV", "LIF", "AMB"}
 
 
 def test_every_group_is_there_and_numbered_without_a_gap() -> None:
@@ -50,3 +50,9 @@ def test_groups_and_ids_select_in_any_case() -> None:
 def test_an_unknown_word_is_refused_with_advice(word: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
         select([word])
+
+
+def test_a_rule_of_one_plugin_is_no_rule_of_another() -> None:
+    of_amberflo = {rule.id for rule in rules_of("amberflo-0.2")}
+    assert of_amberflo == select(["AMB"])
+    assert all(of_amberflo.isdisjoint(rule.id for rule in rules_of(profile)) for profile in PROFILES)

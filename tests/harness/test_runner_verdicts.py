@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from harness.conformance.arrival_form import ArrivalForm
 from harness.conformance.observation import Delivery
 from harness.conformance.outcome import ScenarioFinished, Verdict
 from harness.conformance.pool import DEAD_AFTER, Pool, StartedEndpoint
 from harness.conformance.runner import Order, run
 from harness.conformance.scenario import Scenario, parse_scenario
+from harness.targets.limits import NO_LIMITS
 from harness.targets.target import Capability, ConfigurationRefusedError, TargetUnavailableError
 
 TEXT = """\
@@ -48,7 +50,7 @@ class Endpoint:
         self.received: list[Delivery] = []
         self._changed = threading.Condition()
 
-    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]]) -> str:
+    def open_lane(self, lane: str, token: str, script: Sequence[Mapping[str, Any]], form: ArrivalForm) -> str:
         return f"http://ingest.test/lane/{lane}/events"
 
     def untrusted_url(self, lane: str) -> str:
@@ -105,6 +107,7 @@ class FakeGateway:
     name = "fake"
     version = "3.16"
     clock_tolerance = 0.0
+    limits = NO_LIMITS
     capabilities: frozenset[Capability] = frozenset({"proxy"})
 
     def __init__(self, emit: Emit, genuine: bool = False, status: int = 200) -> None:

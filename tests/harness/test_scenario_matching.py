@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.conformance.matching import ABSENT, Setting, assign, event_differences, parse_time, value_differences
+from harness.conformance.arrival_form import parse_time
+from harness.conformance.matching import ABSENT, Setting, assign, event_differences, value_differences
 
 
 def matches(expected: Any, received: Any, setting: Setting | None = None) -> bool:

@@ -36,14 +36,14 @@ def test_a_trace_as_expected_has_no_failure() -> None:
     assert judge_trace(SCENARIO, TRACE) == []
 
 
-def test_half_a_millionth_of_a_second_is_no_difference() -> None:
-    assert judge_trace(SCENARIO, {**TRACE, "ended_at": 0.2 + 5e-7}) == []
+def test_half_a_billionth_of_a_second_is_no_difference() -> None:
+    assert judge_trace(SCENARIO, {**TRACE, "ended_at": 0.2 + 5e-10}) == []
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"ended_at": 0.200002}, "ended_at"),
+        ({"ended_at": 0.200000002}, "ended_at"),
         ({"peak_entries": 2}, "peak_entries"),
         ({"tries": TRACE["tries"][:1]}, "number of tries"),  # type: ignore[index]
         ({"delivered": [{"id": "e2", "t": 0.1}]}, "delivered[0].id"),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from stored_text import stored_text
 
 from harness.capture.store import CaptureReader
 from harness.cli.main import main
@@ -133,7 +134,7 @@ class Run:
         self.texts: dict[str, str] = {}
         self.statuses: list[int] = []
         self.statistics: dict[str, Any] = {}
-        self.capture = directory / "ingest.capture.jsonl"
+        self.capture = directory / "ingest.capture"
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     for path in sorted(directory.rglob("*")):
         if path.is_file() and path.name != "kong.yml":
             result.texts[str(path.relative_to(directory))] = path.read_bytes().decode("utf-8", "replace")
+    result.texts["capture, decompressed"] = stored_text(result.capture)
     yield result
 
 
@@ -184,7 +186,7 @@ def test_the_run_did_what_it_was_meant_to(run: Run) -> None:
     assert run.statuses == [200, 401, 401, 401, 200]
     answers = sorted(request.status or 0 for request in CaptureReader(run.capture).requests())
     assert 202 in answers and 503 in answers and 403 in answers
-    assert {"ingest.out", "gateway.err", "ingest.capture.jsonl", "command lines"} <= run.texts.keys()
+    assert {"ingest.out", "gateway.err", "ingest.capture", "command lines"} <= run.texts.keys()
     assert {"more.xml", "more.json", "reports/conformance.json", "reports/junit.xml"} <= run.texts.keys()
     assert "harness.cli.main" in run.texts["command lines"]
     assert "could not send" in run.texts["gateway.err"] and "lost" in run.texts["gateway.err"]
@@ -197,7 +199,7 @@ def test_no_secret_is_in_anything_that_was_written_or_shown(run: Run, secret: st
 
 
 def test_the_capture_says_that_it_left_the_token_out(run: Run) -> None:
-    assert "Bearer [redacted]" in run.texts["ingest.capture.jsonl"]
+    assert "Bearer [redacted]" in run.texts["capture, decompressed"]
 
 
 def config_of(lines: str) -> str:
