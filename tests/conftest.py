@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,10 @@ def chromium() -> Iterator[Chromium]:
         pytest.skip("no chromium on PATH: apt-get install chromium, or any Chromium or Chrome, makes this test run")
     with Chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heard() -> None:
+    """What a shell script runs in the background ignores Ctrl-C, and so would each process that a test interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
