@@ -18,6 +18,7 @@ import docker
 import docker_engine
 import pytest
 from docker_engine import CHECKOUT, containers_of
+from interrupted_run import WAITING
 
 from harness.targets import docker_kong
 from harness.targets.admin_api import AdminApi
@@ -128,7 +129,7 @@ def test_a_failed_run_keeps_the_gateways_log_without_secrets_and_no_container(im
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_container(number: signal.Signals, image: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(FAILING.replace("WITHIN", "8"))
+    (tmp_path / "mine.yaml").write_text(WAITING)
     process = subprocess.Popen(
         command(image, "mine.yaml"), cwd=tmp_path, env=surroundings(), stdout=-1, stderr=-1, text=True
     )
@@ -142,7 +143,7 @@ def test_an_interrupted_run_leaves_no_container(number: signal.Signals, image: s
 def test_what_a_killed_run_left_is_swept_away_and_what_lives_is_not(
     engine: Engine, started: Callable[..., GatewayContainer], image: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.yaml").write_text(FAILING.replace("WITHIN", "8"))
+    (tmp_path / "mine.yaml").write_text(WAITING)
     mine = started(KONG_PROXY_LISTEN="127.0.0.1:0", KONG_ADMIN_LISTEN="off")
     process = subprocess.Popen(
         command(image, "mine.yaml"), cwd=tmp_path, env=surroundings(), stdout=-1, stderr=-1, text=True
