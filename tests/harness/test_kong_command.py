@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import kong_command
+from loadtests.ports import lasting_port
 
 GATEWAY = "/usr/bin/python3\0-m\0harness.cli.kong_gateway\0kong\0docker-start\0"
 
@@ -55,12 +55,6 @@ def said(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, st
     return ended.value.code, told.out.strip(), told.err.strip()
 
 
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def test_the_gateway_is_found_among_the_processes_of_its_own_container(tmp_path: Path) -> None:
     process(tmp_path, 7, GATEWAY, namespace="mnt:[1]")
     process(tmp_path, 8, "/bin/sh\0-c\0exec python3 -m harness.cli.kong_gateway\0")
@@ -89,7 +83,7 @@ def test_healthy_is_a_gateway_whose_admin_api_answers(
 
 @pytest.mark.usefixtures("running")
 def test_an_admin_api_that_does_not_answer_is_told_with_its_address() -> None:
-    port = closed_port()
+    port = lasting_port()
     complaint = kong_command.unhealthy({"KONG_ADMIN_LISTEN": f"0.0.0.0:{port}"})
     assert complaint is not None
     assert complaint.startswith(f"the Admin API at 127.0.0.1:{port} does not answer: ")
@@ -100,7 +94,7 @@ def test_without_an_admin_api_the_proxy_must_take_connections(admin: int) -> Non
     """Any listener takes a connection; nothing is asked of it."""
     off = {"KONG_ADMIN_LISTEN": "off"}
     assert kong_command.unhealthy({**off, "KONG_PROXY_LISTEN": f"0.0.0.0:{admin}"}) is None
-    complaint = kong_command.unhealthy({**off, "KONG_PROXY_LISTEN": f"[::]:{closed_port()}"})
+    complaint = kong_command.unhealthy({**off, "KONG_PROXY_LISTEN": f"[::]:{lasting_port()}"})
     assert complaint is not None and complaint.startswith("the proxy at [::1]:")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.pytest_metering.gateway_process import GatewayProcess
+from loadtests.ports import lasting_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -368,12 +369,6 @@ def test_the_examples_of_the_page_pass(tmp_path: Path) -> None:
     assert (done.code, len(done.outcomes)) == (0, 2), done.output
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture
 def own_gateway() -> Iterator[GatewayProcess]:
     """A gateway that somebody else started and will stop."""
@@ -401,7 +396,7 @@ def test_statistics(gateway):
 def test_stop(gateway):
     gateway.stop()
 """
-    port = str(free_port())
+    port = str(lasting_port())
     urls = [f"--metering-gateway-url={own_gateway.proxy_url}/", f"--metering-admin-url={own_gateway.admin_url}"]
     done = run(tmp_path, text, *urls, f"--metering-ingest-port={port}", "-o", "metering_quiet=0.3")
     assert done.outcome("test_own") == "passed", done.output

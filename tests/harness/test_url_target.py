@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from harness.cli.gateway import command as gateway_verb
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
 from harness.targets.gateway_url import comparable
 from harness.targets.process import VerbProcess
+from loadtests.ports import lasting_port
 
 SCENARIOS = ["tutorial-meter-by-tenant-header", "cfg-2-unknown-field"]
 
@@ -41,12 +41,6 @@ def conformance(*options: str, cwd: Path, seconds: float = 100, **environ: str) 
 
 def chosen(*scenarios: str) -> list[str]:
     return [word for scenario in scenarios for word in ("--scenario", scenario)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -109,7 +103,7 @@ def test_the_whole_suite_is_green_against_an_emulated_gateway_that_somebody_runs
 
 
 def test_a_gateway_of_ones_own_configuring_runs_what_fits_and_skips_the_rest(tmp_path: Path) -> None:
-    ingest, upstream, proxy = free_port(), free_port(), free_port()
+    ingest, upstream, proxy = lasting_port(), lasting_port(), lasting_port()
     where = ["--proxy-url", f"http://127.0.0.1:{proxy}", "--no-admin", "--state", "state.yml"]
     ports = ["--ingest-port", str(ingest), "--upstream-port", str(upstream)]
     options = [*where, *ports, *chosen(*SCENARIOS, "lif-3-change-keeps-queued-events")]
@@ -139,7 +133,7 @@ def test_a_gateway_of_ones_own_configuring_runs_what_fits_and_skips_the_rest(tmp
     for text in (done.stdout, done.stderr, (tmp_path / "reports/conformance.json").read_text()):
         assert plugin["config"]["api_token"] not in text
 
-    other = conformance(*where, "--ingest-port", str(free_port()), *chosen(*SCENARIOS), cwd=tmp_path)
+    other = conformance(*where, "--ingest-port", str(lasting_port()), *chosen(*SCENARIOS), cwd=tmp_path)
     assert other.returncode == 2
     assert "/plugins/0/config/ingest_endpoint" in other.stderr and f"--ingest-port {ingest}" in other.stderr
 

@@ -14,6 +14,8 @@ from gateway_on_a_bench import Bench, bench, metering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugin_emulator.gateway import admin
+
 ABSENT = "00000000-0000-4000-8000-000000000000"
 SERVICE = {"name": "s", "url": "http://127.0.0.1:9/x"}
 
@@ -318,11 +320,19 @@ def test_what_was_applied_without_the_api_is_what_it_shows_and_changes() -> None
     run(test)
 
 
-def test_the_configuration_it_shows_can_be_posted_back() -> None:
+def test_the_configuration_it_shows_can_be_posted_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ``updated_at`` is then another: the time at which it was posted."""
+    now = 1_700_000_000.0
+    monkeypatch.setattr(admin, "time", lambda: now)
+
     async def test(b: Bench) -> None:
+        nonlocal now
         shown = await everything(b)
+        now += 60
         assert (await send_json(b, "POST", "/config", shown)).status == 201
-        assert (await everything(b))["config"].splitlines() == shown["config"].splitlines()
+        before, after = (f"updated_at: {seconds}" for seconds in (1_700_000_000, 1_700_000_060))
+        assert before in shown["config"]
+        assert (await everything(b))["config"].splitlines() == shown["config"].replace(before, after).splitlines()
         async with b.client() as client:
             assert (await client.get("/anything", "apikey: alice-key")).status == 200
 
