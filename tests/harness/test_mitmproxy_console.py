@@ -1,74 +1,24 @@
-"""The addon in mitmproxy's terminal interface, on a terminal of its own."""
+"""The addon in mitmproxy's terminal interface: list, table of events and typed commands, as the screen shows them."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
-import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from mitmproxy.utils.emoji import emoji
 from mitmproxy_as_process import TOKEN
+from terminal_screen import Terminal
 from test_mitmproxy_addon import event
 
 from harness.cli.main import main
 from harness.ingest.stand_in import free_port
+from harness.mitmproxy_addon.batch_note import DUPLICATE_MARK, INVALID_MARK, RETRIED_MARK
 
-
-class Terminal:
-    """A program on a terminal of 200 × 40; ``screen`` is all it has written."""
-
-    def __init__(self, *command: str, directory: Path) -> None:
-        self._end, other = pty.openpty()
-        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
-        self.process = subprocess.Popen(
-            command,
-            stdin=other,
-            stdout=other,
-            stderr=other,
-            start_new_session=True,
-            cwd=directory,
-            env={**os.environ, "TERM": "xterm", "HOME": str(directory), "LC_ALL": "C.UTF-8"},
-        )
-        os.close(other)
-        self.screen = ""
-
-    def wait_for(self, words: str) -> None:
-        """Read until ``words`` are written."""
-        self.read_until(lambda: words in self.screen, words)
-
-    def read_until(self, happened: Callable[[], bool], what: str, patience: float = 30.0) -> None:
-        """Read what is written until something has ``happened``."""
-        end = time.monotonic() + patience
-        while not happened():
-            assert time.monotonic() < end, f"{what!r} does not come: {self.screen!r}"
-            ready, _, _ = select.select([self._end], [], [], 0.05)
-            if ready:
-                self.screen += os.read(self._end, 1 << 16).decode("utf-8", "replace")
-
-    def type(self, keys: str) -> None:
-        """Forget what was written, then type."""
-        self.screen = ""
-        os.write(self._end, keys.encode())
-
-    def stop(self) -> None:
-        """End the program."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._end)
+ADDRESS = "[127.0.0.1:"  # in the status line, once there is one
 
 
 @pytest.fixture
@@ -84,22 +34,64 @@ def terminal(port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> I
     program = str(Path(sys.executable).with_name("mitmproxy"))
     options = ["--mode", "reverse:http://127.0.0.1:9", "--listen-host", "127.0.0.1", "--listen-port", str(port)]
     running = Terminal(program, *options, "--set", f"confdir={tmp_path}", "-s", addon, directory=tmp_path)
+    running.wait_until((tmp_path / "ingest.capture").exists, "the capture")
+    running.wait_for(ADDRESS)
     yield running
     running.stop()
 
 
-def test_a_command_works_and_a_flow_is_marked_on_a_terminal(terminal: Terminal, port: int, tmp_path: Path) -> None:
-    terminal.read_until((tmp_path / "ingest.capture").exists, "the capture")
-    terminal.wait_for("[127.0.0.1:")
-    terminal.type(":metering.fault 503 1\r")
-    terminal.wait_for("requests 1 to 1 get: 503")
-    for status in (503, 400):
-        answer = requests.post(
-            f"http://127.0.0.1:{port}/events",
-            json=[event("right"), event("wrong", subject="")],
-            headers={"Authorization": f"Bearer {TOKEN}"},
-            timeout=20,
-        )
-        assert answer.status_code == status
-    terminal.wait_for("🔴")
-    assert TOKEN not in terminal.screen
+def send(port: int, *events: dict[str, Any]) -> int:
+    answer = requests.post(
+        f"http://127.0.0.1:{port}/v3/openmeter/events",
+        json=events,
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        timeout=20,
+    )
+    return answer.status_code
+
+
+def typed(terminal: Terminal, command: str, *words: str) -> list[str]:
+    """Type a command, wait for words of its answer, close the answer; return the answer's lines."""
+    terminal.type(f":{command}\r")
+    terminal.wait_for("Data viewer", *words)
+    shown = [line.split("│")[1].strip() for line in terminal.lines if line.count("│") == 2]
+    terminal.type("q")
+    terminal.wait_until(lambda: not any("Data viewer" in line for line in terminal.lines), "the end of the answer")
+    return [line for line in shown if line]
+
+
+def test_a_flow_opens_as_a_table_with_the_invalid_event_first(terminal: Terminal, port: int) -> None:
+    assert send(port, event("right", data={"request_method": "GET"}), event("wrong", subject="")) == 400
+    terminal.wait_for("/v3/openmeter/events", str(emoji[INVALID_MARK]))
+    terminal.type("\r")
+    lines = terminal.wait_for("Usage events, #1 400: 1 invalid, 1 refused", "refused  2026")
+    assert any("Bearer [redacted]" in line for line in lines)
+    head = next(index for index, line in enumerate(lines) if line.startswith("verdict"))
+    table = [line.split() for line in lines[head : head + 4]]
+    assert table[0] == ["verdict", "time", "subject", "type", "key", "data", "id"]
+    assert (table[1][0], table[1][-1]) == ("invalid", "wrong")
+    assert table[2][:3] == ["└", "DRP-2", "/1/subject:"]
+    assert (table[3][0], table[3][2], table[3][-2:]) == ("refused", "alice", ["request_method=GET", "right"])
+    assert TOKEN.encode() not in terminal.written
+
+
+def test_typed_commands_set_a_fault_and_tell_the_life_of_an_event(terminal: Terminal, port: int) -> None:
+    assert typed(terminal, "metering.fault 503 1", "get: 503") == ["requests 1 to 1 get: 503"]
+    assert [send(port, event("e-1")) for _ in range(3)] == [503, 202, 202]
+    terminal.wait_for(str(emoji[RETRIED_MARK]), str(emoji[DUPLICATE_MARK]))
+    told = typed(terminal, "metering.explain e-1", "#3")
+    assert [line.split()[0] for line in told] == ["#1", "#2", "#3"]
+    endings = ["refused, answer 503", "accepted, answer 202", "duplicate, answer 202"]
+    assert [line.endswith(ending) for line, ending in zip(told, endings, strict=True)] == [True] * 3
+    listed = typed(terminal, "metering.events", "verdict")
+    assert [line.split()[:3] for line in listed if line.startswith("#")] == [
+        ["#3", "202", "duplicate"],
+        ["#2", "202", "accepted"],
+        ["#1", "503", "refused"],
+    ]
+
+
+def test_a_mistake_in_a_typed_command_is_a_line_at_the_bottom(terminal: Terminal) -> None:
+    terminal.type(":metering.explain nobody\r")
+    lines = terminal.wait_for("nobody: in none of the 0 flows")
+    assert "metering_keep" in lines[-1] and not any("Traceback" in line for line in lines)
