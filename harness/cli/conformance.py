@@ -156,7 +156,8 @@ def command(
             if file is not None and file != "-":
                 check_writable(Path(file), option)
         wish = broken_variants.Wish(matrix, workers or broken_variants.AT_ONCE, json_file, markdown)
-        return broken_variants.run(planted, run, wish)
+        with orderly_end():
+            return broken_variants.run(planted, run, wish)
     if list_only:
         _print_list(run)
         return 0

@@ -169,7 +169,8 @@ class SelfCheck:
         def judged(mutant: Mutant) -> MutantResult:
             result = self.judge(mutant)
             with self._lock:
-                told(result)
+                if not self._closed:  # of one that was ended with the run nothing is to be told
+                    told(result)
             return result
 
         with self._workers() as pool:

@@ -20,6 +20,13 @@ pytestmark = pytest.mark.usefixtures("attended")
 
 Begin = Callable[..., RunOnATerminal]
 
+#: A scenario that the emulator passes, and in which a mutant has the suite wait.
+ANY_CASE = (
+    WAITING.replace("x-tenant-id}}}", "X-Tenant-Id}}}")
+    .replace("ingest: [{hang: true}]\n", "")
+    .replace("EVT-1", "SUB-2")
+)
+
 ENDING = "kong-metering: ending: what was started is stopped and removed"
 
 
@@ -42,6 +49,14 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 def children(run: RunOnATerminal) -> list[psutil.Process]:
     return list(psutil.Process(run.process.pid).children(recursive=True))
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether it is gone, or all but gone: whoever inherited it has not yet asked how it ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def under_way(run: RunOnATerminal) -> list[psutil.Process]:
@@ -73,6 +88,28 @@ def test_a_run_whose_terminal_is_closed_ends_with_all_that_it_started(begin: Beg
     run.close()
     run.process.wait(60)
     until(lambda: not any(child.is_running() for child in started), 10)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [("waiting.yaml", "the emulator as it is"), ("found-by-case.yaml", "the emulator as it is: 1 scenarios pass")],
+)
+def test_a_self_check_is_ended_in_peace_too_whatever_it_tries(
+    begin: Begin, tmp_path: Path, scenario: str, said: str
+) -> None:
+    """The emulator as it is, which waits with the first scenario, and a mutant, which waits with the second."""
+    (tmp_path / "found-by-case.yaml").write_text(ANY_CASE)
+    run = begin("conformance", "--self-check", "--mutant", "subject-header-with-case", scenario)
+    until(lambda: said in run.said)
+    started = under_way(run)
+    for _ in range(3):
+        run.press(CTRL_C)
+        time.sleep(0.05)
+    assert run.process.wait(60) == 130
+    assert "Traceback" not in run.said and run.said.count(ENDING) == 1
+    assert "subject-header-with-case" not in run.said
+    until(lambda: all(map(has_ended, started)), 10)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
