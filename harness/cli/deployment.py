@@ -14,6 +14,7 @@ import click
 
 from harness.cli.main import CannotContinue
 from harness.conformance.rules import DEFAULT_PROFILE
+from harness.targets.image_name import DEFAULT_IMAGE
 from harness.targets.target import Target, TargetUnavailableError
 
 if TYPE_CHECKING:  # loaded only where they are used: a help text needs none of them
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # loaded only where they are used: a help text needs none of 
     from harness.targets.standing_configuration import StandingConfiguration
 
 TARGETS = ("emulator", "docker", "url")
-DEFAULT_IMAGE = "kong/kong-gateway:3.14"
 PROFILE_HELP = f"Gateway version (default: that of the gateway; {DEFAULT_PROFILE} for the emulator)."
 DEFAULT_INGEST_PORT, DEFAULT_UPSTREAM_PORT = 8088, 8089
 

@@ -15,8 +15,9 @@ from harness.conformance.profiles import profiles
 from harness.targets.admin_api import AdminApi
 from harness.targets.containers import ContainerWish, Engine, GatewayContainer
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
-from harness.targets.gateway_image import DEFAULT_IMAGE, Plugin, is_enterprise, provide
+from harness.targets.gateway_image import Plugin, provide
 from harness.targets.gateway_version import profile_for
+from harness.targets.image_name import DEFAULT_IMAGE, is_enterprise
 from harness.targets.licence import Licence
 from harness.targets.limits import NO_LIMITS
 from harness.targets.over_http import OverHttpOnly

@@ -10,14 +10,13 @@ from typing import Literal
 
 from harness.targets.containers import EMULATED_LABEL, Engine
 from harness.targets.gateway_version import profile_for
+from harness.targets.image_name import DEFAULT_IMAGE, is_enterprise, name_and_tag
 from harness.targets.licence import Licence
 from harness.targets.stand_in import PROFILE as STAND_IN_PROFILE
 from harness.targets.target import TargetUnavailableError
 from plugin_emulator.gateway.kong_environment import VERSION_VARIABLE
 
 Plugin = Literal["own", "stand-in"]
-
-DEFAULT_IMAGE = "kong/kong-gateway:3.14"
 
 #: Where Kong's images say their version.
 _KONG_VERSION = "KONG_VERSION"
@@ -65,7 +64,7 @@ def images_here(engine: Engine) -> list[str]:
     """Return the images that ``--target docker`` can run: Kong's, and those of the emulated gateway."""
     found: list[str] = []
     for name in engine.images():
-        repository = _last_part(name).partition(":")[0]
+        repository = name_and_tag(name)[0]
         if repository in ("kong", "kong-gateway") or EMULATED_LABEL in (engine.image_labels(name) or {}):
             found.append(name)
     return found
@@ -79,15 +78,10 @@ def nearest_to_kong(images: Sequence[str], *, licensed: bool) -> str | None:
     usable = [image for image in images if licensed or not is_enterprise(image)]
 
     def farness(image: str) -> tuple[bool, bool, bool]:
-        kong = is_enterprise(image) or _last_part(image).partition(":")[0] == "kong"
+        kong = is_enterprise(image) or name_and_tag(image)[0] == "kong"
         return image != DEFAULT_IMAGE, not is_enterprise(image), not kong
 
     return min(usable, key=farness, default=None)
-
-
-def is_enterprise(image: str) -> bool:
-    """Return whether the image's name is that of Kong Enterprise, which has the plugin and wants a licence."""
-    return _last_part(image).partition(":")[0] == "kong-gateway"
 
 
 def wants_licence(image: str, plugin: Plugin | None) -> bool:
@@ -95,13 +89,8 @@ def wants_licence(image: str, plugin: Plugin | None) -> bool:
     return is_enterprise(image) or plugin == "own"
 
 
-def _last_part(image: str) -> str:
-    """Return name and tag, without registry, folder and digest."""
-    return image.partition("@")[0].rpartition("/")[2]
-
-
 def _tagged(image: str) -> str | None:
-    tag = _last_part(image).partition(":")[2]
+    tag = name_and_tag(image)[1]
     return tag if _VERSION_TAG.match(tag) else None
 
 

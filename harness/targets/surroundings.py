@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness.targets.containers import Engine
-from harness.targets.gateway_image import DEFAULT_IMAGE, images_here, is_enterprise, nearest_to_kong
+from harness.targets.gateway_image import images_here, nearest_to_kong
+from harness.targets.image_name import DEFAULT_IMAGE, is_enterprise
 from harness.targets.licence import LICENCE_VARIABLE, Licence, LicenceError, find_licence
 from harness.targets.target import TargetUnavailableError
 

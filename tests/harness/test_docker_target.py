@@ -24,7 +24,7 @@ from harness.targets import docker_kong
 from harness.targets.admin_api import AdminApi
 from harness.targets.containers import ContainerWish, Engine, GatewayContainer
 from harness.targets.docker_kong import DockerKongTarget, DockerWish
-from harness.targets.gateway_image import is_enterprise
+from harness.targets.image_name import is_enterprise
 from harness.targets.licence import parse_licence
 from harness.targets.target import TargetUnavailableError
 from harness.targets.wait_strategies import AdminStatus, LogLine, wait_until_ready
