@@ -27,7 +27,13 @@ from harness.mitmproxy_addon import commands
 from harness.mitmproxy_addon.batch_note import BatchNote, ending, write_note
 from harness.mitmproxy_addon.batches import KeptFlows, Tries
 from harness.mitmproxy_addon.content_view import EventsView
-from harness.mitmproxy_addon.settings import add_options, fault_script, ingest_settings, upstream
+from harness.mitmproxy_addon.settings import (
+    add_options,
+    capture_limit,
+    fault_script,
+    ingest_settings,
+    upstream,
+)
 
 _logger = logging.getLogger(__name__)
 #: Options that make another endpoint of the lane without a name.
@@ -41,6 +47,8 @@ _OF_THE_ENDPOINT = frozenset(
         "metering_faults",
     }
 )
+#: Options that open the capture anew, and with it every lane.
+_OF_THE_CAPTURE = frozenset({"metering_capture", "metering_capture_limit", "metering_relay", "metering_relay_ca"})
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -88,10 +96,10 @@ class MeteringAddon:
             self._view.judge = self._settings.api.judge(lenient=self._settings.lenient, thorough=False)
             if self._lanes is not None:
                 self._lanes.set("", self._settings, self._script)
-        if {"metering_capture", "metering_relay", "metering_relay_ca"} & updated:
-            reached = upstream(ctx.options)
+        if _OF_THE_CAPTURE & updated:
+            reached, limit = upstream(ctx.options), capture_limit(ctx.options)
             self._close()
-            self._open(reached)
+            self._open(reached, limit)
 
     def running(self) -> None:
         """Keep mitmproxy from connecting before there is a request; leave the Host header, which is evidence."""
@@ -104,8 +112,8 @@ class MeteringAddon:
             contentviews.remove(self._view)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Take the request when it is for the ingest endpoint."""
-        if self._takes(flow):
+        """Take the request when it is for the ingest endpoint; one out of a file of flows has had its answer."""
+        if flow.live and self._takes(flow):
             if self._endpoint is None:
                 flow.kill()
                 return
@@ -188,10 +196,10 @@ class MeteringAddon:
         write_note(flow, note)
         ctx.master.addons.trigger(hooks.UpdateHook([flow]))
 
-    def _open(self, reached: Upstream | None) -> None:
+    def _open(self, reached: Upstream | None, limit: int | None) -> None:
         path = Path(ctx.options.metering_capture).expanduser()
         try:
-            self._capture = CaptureWriter(path)
+            self._capture = CaptureWriter(path, limit)
         except (CaptureError, CaptureFormatError) as error:
             raise exceptions.OptionsError(f"metering_capture: {error}") from None
         self._lanes = Lanes(self._capture, self._settings, self._script, complain=_logger.error)

@@ -10,6 +10,8 @@ from typing import Any
 from mitmproxy import exceptions
 from mitmproxy.addonmanager import Loader
 
+from harness.capture.size import size_in_bytes
+from harness.capture.store import LEAST_LIMIT
 from harness.ingest.apis import APIS, DEFAULT
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
@@ -23,6 +25,12 @@ def add_options(loader: Loader) -> None:
     add("metering_profile", str, DEFAULT.name, "Whose ingest API to be.", list(APIS))
     add("metering_token_env", str, "", "Take only the bearer token or API key in this environment variable.")
     add("metering_capture", str, "ingest.capture", "File that gets every request, added to.")
+    add(
+        "metering_capture_limit",
+        str,
+        "",
+        "Largest size of that file, e.g. 2GB. When it is reached, requests are answered 503.",
+    )
     add("metering_keep", int, 500, "Most flows in the view; older ones are removed from it, not from the capture.")
     add("metering_faults", str, "", "Fault script: a YAML or JSON file, or the script itself: '[503, 202]'.")
     add("metering_path_suffix", str, "", "What a path must end in; empty: the profile's.")
@@ -64,6 +72,16 @@ def fault_script(options: Any) -> FaultScript:
         raise exceptions.OptionsError(
             f"metering_faults: {'; '.join(str(problem) for problem in error.problems)}"
         ) from None
+
+
+def capture_limit(options: Any) -> int | None:
+    """Return the largest size of the capture in bytes, None when it is not bounded. Raises OptionsError."""
+    if not options.metering_capture_limit:
+        return None
+    try:
+        return size_in_bytes(options.metering_capture_limit, LEAST_LIMIT)
+    except ValueError as error:
+        raise exceptions.OptionsError(f"metering_capture_limit: {error}") from None
 
 
 def upstream(options: Any) -> Upstream | None:

@@ -146,9 +146,43 @@ def test_no_token_is_printed_stored_or_saved(tmp_path: Path) -> None:
     assert TOKEN not in output
 
 
-@pytest.mark.parametrize("setting", ["metering_token_env=NOT_SET_ANYWHERE", "metering_capture=/no/such/x"])
+@pytest.mark.parametrize(
+    "setting",
+    ["metering_token_env=NOT_SET_ANYWHERE", "metering_capture=/no/such/x", "metering_capture_limit=2QB"],
+)
 def test_a_setting_that_cannot_be_used_ends_mitmproxy_at_its_start(tmp_path: Path, setting: str) -> None:
     name, _, value = setting.partition("=")
     with pytest.raises(AssertionError) as raised:
         Mitmproxy(tmp_path, **{name: value})
     assert name in str(raised.value) and value in str(raised.value)
+
+
+def test_a_capture_at_its_limit_answers_503_and_takes_on_when_the_limit_is_raised(tmp_path: Path) -> None:
+    running = Mitmproxy(tmp_path, metering_capture_limit="64KiB")
+    try:
+        filler = {f"key-{number}": f"{number * 7919 % 1000003:x}" * 30 for number in range(60)}
+        statuses = [send(running, event(f"l-{number}", data={**filler, "n": str(number)})) for number in range(60)]
+        assert statuses[0] == 202 and statuses[-1] == 503 and statuses == sorted(statuses)
+        assert running.capture.stat().st_size <= 65_536
+        running.command("set metering_capture_limit 10MB")
+        assert send(running, event("l-more")) == 202
+    finally:
+        output = running.stop()
+    assert output.count("has reached its limit of 65,536 bytes") == 1
+    assert len(list(CaptureReader(running.capture).requests())) == statuses.count(202) + 1
+
+
+def test_a_saved_file_of_flows_is_looked_at_and_not_captured_again(tmp_path: Path) -> None:
+    saved = tmp_path / "flows"
+    running = Mitmproxy(tmp_path, "mitmdump", "-w", str(saved))
+    try:
+        assert send(running, event("w-1"), event("w-2", subject="")) == 400
+    finally:
+        running.stop()
+    later = Mitmproxy(tmp_path, "mitmdump", "--flow-detail", "3", "-r", str(saved))
+    try:
+        assert [line[2] for line in later.command("metering.explain w-2")[:1]] == ["invalid, answer 400"]
+    finally:
+        output = later.stop()
+    assert "verdict  time" in output and "DRP-2" in output
+    assert len(list(CaptureReader(running.capture).requests())) == 1
