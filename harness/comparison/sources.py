@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.plugin_config.config_file import FoundPlugin
 from harness.plugin_config.entity import PluginEntity
-from harness.plugin_config.intent_document import entity_of_intent
+from harness.plugin_config.intent_document import INTENT_SCHEMA, entity_of_intent
 from harness.plugin_config.plugin_kind import PluginKind
 from harness.plugin_config.plugin_kinds import PLUGIN_KINDS, plugin_kind
 from harness.plugin_config.reading import read_config_file
@@ -45,22 +45,32 @@ def plugins_of_files(paths: Iterable[Path]) -> list[Found]:
 def plugins_of_intent(path: Path) -> tuple[list[Found], list[str]]:
     """Return what an intent means for each kind of metering plugin, and what it cannot mean for one, in words.
 
-    Its ``plugin`` does not matter. Raises InvalidDocument.
+    Its ``plugin`` does not matter. Raises InvalidDocument, also for what no plugin has a meaning for: that is a
+    mistake, and what is billed without it would be another bill than the one asked for.
     """
     document = read_document(path)
+    problems = INTENT_SCHEMA.check(document.data)
+    if problems:
+        raise InvalidDocument([document.located(problem) for problem in problems])
     found: list[Found] = []
-    notes: list[str] = []
+    left_out: list[tuple[PluginKind, list[Problem]]] = []
     for kind in PLUGIN_KINDS:
-        entity, left_out = _meant(document, kind)
+        entity, parts = _meant(document, kind)
         found.append((FoundPlugin(entity_data(entity), str(path), {}), kind))
-        notes += [f"{kind.name}: {problem.message}" for problem in left_out]
-    return found, notes
+        left_out.append((kind, parts))
+    _refuse_meant_by_none([parts for _, parts in left_out])
+    return found, [f"{kind.name}: {_place(problem)}: {problem.message}" for kind, parts in left_out for problem in parts]
+
+
+def _refuse_meant_by_none(left_out: list[list[Problem]]) -> None:
+    """Raise InvalidDocument when every plugin has left out the same part."""
+    for problem in left_out[0]:
+        if all(any(problem.pointer == other.pointer for other in parts) for parts in left_out):
+            raise InvalidDocument([problem])
 
 
 def _meant(document: Document, kind: PluginKind) -> tuple[PluginEntity, list[Problem]]:
-    """Return the entity that the intent means for ``kind``, and the reasons why parts of it were left out."""
-    if not isinstance(document.data, dict):
-        return entity_of_intent(document)[0], []
+    """Return the entity that a well-formed intent means for ``kind``, and why parts of it were left out."""
     data = {**document.data, "plugin": kind.name}
     data.pop("plugin_name", None)
     left_out: list[Problem] = []
@@ -70,10 +80,16 @@ def _meant(document: Document, kind: PluginKind) -> tuple[PluginEntity, list[Pro
         except InvalidDocument as error:
             (problem, *others) = error.problems
             word = problem.pointer[0] if problem.pointer else None
-            if others or word not in _OPTIONAL or word not in data:
+            if others or word not in _OPTIONAL:
                 raise
+            if word not in data:  # missed only because it was left out: what was wrong with it says more
+                raise InvalidDocument([part for part in left_out if part.pointer[0] == word] or [problem]) from None
             data = _without(data, problem)
             left_out.append(problem)
+
+
+def _place(problem: Problem) -> str:
+    return ".".join(map(str, problem.pointer))
 
 
 def _without(data: dict[str, object], problem: Problem) -> dict[str, object]:

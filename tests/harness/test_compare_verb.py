@@ -90,12 +90,32 @@ def test_a_difference_fails_only_when_asked(run: Any, exchanges: Path, intent: P
 def test_what_an_intent_cannot_mean_for_one_plugin_is_told(run: Any, exchanges: Path, intent: Path) -> None:
     report = json.loads(run("--intent", intent, "--json", exchanges)[1])
     assert report["left_out"] == [
-        "metering-and-billing: is Amberflo's",
-        "amberflo: Amberflo's ingest endpoint cannot be configured",
-        "amberflo: Amberflo meters before the status is known",
-        "amberflo: Amberflo's dimensions come from headers only",
+        "metering-and-billing: meter_name: is Amberflo's",
+        "amberflo: ingest: Amberflo's ingest endpoint cannot be configured",
+        "amberflo: status: Amberflo meters before the status is known",
+        "amberflo: attributes.page: Amberflo's dimensions come from headers only",
     ]
     assert [each["bills"][0]["lines"][0]["customer"] for each in report["requests"]] == ["acme", "acme"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("status: 200-299", "intent.yaml:1: /status: expected a list, got a string"),
+        ("attributes: [x]", "intent.yaml:1: /attributes: expected an object, got a list"),
+        ("attributes: {page: 'cookie:page'}", "intent.yaml:1: /attributes/page: "),
+        ("ingest: konnect:mars", "intent.yaml:1: /ingest: Konnect has no region 'mars'"),
+    ],
+)
+def test_a_part_of_an_intent_that_is_wrong_for_both_plugins_is_not_left_out(
+    run: Any, exchanges: Path, intent: Path, line: str, message: str
+) -> None:
+    word = line.partition(":")[0]
+    others = [other for other in INTENT.splitlines() if not other.startswith(word)]
+    intent.write_text("\n".join([line, *others]))
+    code, out, err = run("--intent", intent, exchanges)
+    assert (code, out) == (2, "")
+    assert message in err
 
 
 def test_requests_are_delivered_once_at_their_own_times_unless_a_rate_is_given(
