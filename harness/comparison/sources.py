@@ -59,7 +59,9 @@ def plugins_of_intent(path: Path) -> tuple[list[Found], list[str]]:
         found.append((FoundPlugin(entity_data(entity), str(path), {}), kind))
         left_out.append((kind, parts))
     _refuse_meant_by_none([parts for _, parts in left_out])
-    return found, [f"{kind.name}: {_place(problem)}: {problem.message}" for kind, parts in left_out for problem in parts]
+    return found, [
+        f"{kind.name}: {_place(problem)}: {problem.message}" for kind, parts in left_out for problem in parts
+    ]
 
 
 def _refuse_meant_by_none(left_out: list[list[Problem]]) -> None:
