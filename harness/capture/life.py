@@ -5,13 +5,13 @@ What happened before the ingest endpoint is not in a capture; whoever knows it p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from harness.capture.reader import CaptureReader
+from harness.capture.reader import CaptureReader, at_places
 from harness.capture.record import CapturedRequest
 from harness.capture.selection import Selection
 from harness.capture.verdict import Finding
@@ -74,28 +74,53 @@ class _Found:
     id: str | None
 
 
-def lives(reader: CaptureReader, key: str) -> list[Life]:
+def lives(reader: CaptureReader, key: str, places: Collection[int] = ()) -> list[Life]:
     """Return the lives of the entries that ``key`` names, in order of their first delivery.
 
     It names an entry by its id. When none has it, it names those with a text of that value anywhere in them, such as
-    a request id kept as an attribute, and those of ingest requests with a header of that value. Raises as ``reader``
-    does.
+    a request id kept as an attribute, and those of ingest requests with a header of that value. ``places`` are those
+    of the only requests to look into; none: all. Raises as ``reader`` does.
     """
-    found = list(_by_id(reader, key)) or list(_by_value(reader, key))
+    return _lives(list(_by_id(reader, key, places)) or list(_by_value(reader, key, places)))
+
+
+def life_at(reader: CaptureReader, place: int, position: int, places: Collection[int]) -> Life | None:
+    """Return the life of the entry at ``position`` of the body of the request at ``place``; None: there is none.
+
+    ``places`` are those of the requests that may hold it, too. Raises as ``reader`` does.
+    """
+    this = _entry_at(reader, place, position)
+    if this is None or this.id is None:
+        return None if this is None else Life(None, this.entry, _deliveries([this]))
+    for life in _lives(_by_id(reader, this.id, {place, *places})):
+        if any(one.request == place for one in life.deliveries):
+            return life
+    return None
+
+
+def _entry_at(reader: CaptureReader, place: int, position: int) -> _Found | None:
+    for row in reader.rows(*at_places([place])):
+        if row.place == place and 0 <= position < row.entries:
+            request, ids = row.request(), row.outline().ids
+            event = list(request.events())[position].event
+            return _Found(place, request, position, event, ids[position] if position < len(ids) else None)
+    return None
+
+
+def _lives(found: Iterable[_Found]) -> list[Life]:
     groups: dict[tuple[str, Any], list[_Found]] = {}
     for one in found:
         groups.setdefault((one.request.lane, one.id if one.id is not None else one.place), []).append(one)
     return [Life(group[0].id, group[0].entry, _deliveries(group)) for group in groups.values()]
 
 
-def _by_id(reader: CaptureReader, key: str) -> Iterator[_Found]:
+def _by_id(reader: CaptureReader, key: str, among: Collection[int]) -> Iterator[_Found]:
     places: dict[int, list[int]] = {}
-    for entry in Selection(ids=(key,)).entries(reader):
+    for entry in Selection(ids=(key,), places=among).entries(reader):
         places.setdefault(entry.request, []).append(entry.position)
     if not places:
         return
-    first, last = min(places), max(places)
-    for row in reader.rows("place BETWEEN ? AND ?", (first, last)):
+    for row in reader.rows(*at_places(places)):
         if row.place in places:
             request = row.request()
             events = list(request.events())
@@ -103,9 +128,12 @@ def _by_id(reader: CaptureReader, key: str) -> Iterator[_Found]:
                 yield _Found(row.place, request, position, events[position].event, key)
 
 
-def _by_value(reader: CaptureReader, key: str) -> Iterator[_Found]:
+def _by_value(reader: CaptureReader, key: str, among: Collection[int]) -> Iterator[_Found]:
     written = msgspec.json.encode(key)
-    for row in reader.rows("entries > 0"):
+    condition, values = at_places(among) if among else ("entries > 0", [])
+    for row in reader.rows(condition, values):
+        if row.entries == 0 or (among and row.place not in among):
+            continue
         request = row.request()
         by_header = any(value == key for _, value in request.headers)
         if not by_header and written not in request.body_bytes() and key.isascii():

@@ -7,23 +7,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from harness.capture.content import Decompressor, body_of
-from harness.capture.database import is_database, open_to_read, told
+from harness.capture.database import open_to_read, told
+from harness.capture.older_version import in_this_version
 from harness.capture.reader import CaptureReader
 from harness.capture.selection import Selection
-from harness.capture.store import CaptureWriter
 
 _EVENTS = """
 CREATE TEMP TABLE events (request INTEGER, position INTEGER, verdict TEXT, id TEXT, subject TEXT, type TEXT, time);
 """
 _ASKS_EVENTS = re.compile(r"\bevents?\b", re.IGNORECASE)
-_ALLOWED = frozenset(
-    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-)
+_ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
 
 
 class QuestionError(ValueError):
@@ -44,9 +41,7 @@ def asked(path: Path, sql: str) -> Iterator[sqlite3.Cursor]:
             _fill(connection, path)
         connection.create_function("body", 1, contents.body)
         connection.create_function("event", 2, contents.event)
-        connection.set_authorizer(
-            lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
-        )
+        connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
         try:
             yield connection.execute(sql)
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -57,26 +52,12 @@ def asked(path: Path, sql: str) -> Iterator[sqlite3.Cursor]:
 @contextmanager
 def _database(path: Path) -> Iterator[sqlite3.Connection]:
     """Yield a connection to the capture, or to a copy in this version's format that is gone afterwards."""
-    with TemporaryDirectory() as directory:
-        readable = path
-        if not _is_database(path):
-            readable = Path(directory) / "capture"
-            with CaptureWriter(readable) as writer:
-                for request in CaptureReader(path).requests():
-                    writer.append(request)
+    with in_this_version(path) as readable:
         connection = open_to_read(readable)
         try:
             yield connection
         finally:
             connection.close()
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return is_database(file.read(100))
-    except OSError:
-        return False
 
 
 def _fill(connection: sqlite3.Connection, path: Path) -> None:

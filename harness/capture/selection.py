@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from harness.capture.outline import Outline
-from harness.capture.reader import CaptureReader, Row
+from harness.capture.reader import CaptureReader, Row, at_places
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +38,7 @@ class Selection:
     """What entries must be to be selected; of several values of one kind any will do, none is no condition.
 
     ``since`` (included) and ``until`` (excluded) bound the arrival at the ingest endpoint, in seconds since the
-    epoch.
+    epoch. ``places`` are of requests.
     """
 
     subjects: Sequence[str] = ()
@@ -48,6 +48,7 @@ class Selection:
     verdicts: Sequence[str] = ()
     since: float | None = None
     until: float | None = None
+    places: Collection[int] = ()
 
     def entries(self, reader: CaptureReader) -> Iterator[Entry]:
         """Yield the entries of ``reader`` that are selected, in the order of their requests. Raises as it does."""
@@ -85,12 +86,17 @@ class Selection:
             if bound is not None:
                 parts.append(f"arrived_at {comparison} ?")
                 values.append(bound)
+        if self.places:
+            condition, places = at_places(self.places)
+            parts.append(condition)
+            values += places
         return " AND ".join(parts), values
 
     def _takes(self, row: Row) -> bool:
         """Return whether a request's columns allow one of its entries to be selected."""
         return (
             row.entries > 0
+            and (not self.places or row.place in self.places)
             and (not self.lanes or row.lane in self.lanes)
             and (not self.verdicts or row.verdict == "mixed" or row.verdict in self.verdicts)
             and (self.since is None or row.arrived_at >= self.since)

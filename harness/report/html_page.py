@@ -33,8 +33,14 @@ def facts(told: dict[str, str]) -> str:
 
 
 def page_style() -> str:
-    """Return the style sheet of all reports; what is a report's own comes after it."""
-    return asset(_ASSETS / "page.css")
+    """Return the style sheet of all reports, light or dark as the browser is; a report's own comes after it."""
+    page, dark = map(asset, page_style_files())
+    return f"{page}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
+
+
+def page_style_files() -> tuple[Path, Path]:
+    """Return the files of that style sheet: one for all, and the colours that make it dark."""
+    return _ASSETS / "page.css", _ASSETS / "dark.css"
 
 
 def asset(path: Path) -> str:
