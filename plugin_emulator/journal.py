@@ -81,10 +81,14 @@ class AttributeReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
 
 
 class Started(_Fact, frozen=True, tag="gateway"):
-    """A gateway of that version has begun to serve."""
+    """A gateway of that version has begun to serve.
+
+    With ``continued`` it serves already, and what is told of it goes on in another file.
+    """
 
     gateway: str
     version: int = JOURNAL_VERSION
+    continued: bool = False
 
 
 class Configured(_Fact, frozen=True, tag="configuration"):

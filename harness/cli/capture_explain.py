@@ -1,6 +1,8 @@
 """``kong-metering capture explain``: the life of one event, or of all that came of one request.
 
-KEY is an event's id, or any value that an event carries, such as a request id kept as an attribute.
+KEY is an event's id, or any value that an event carries, such as a request id kept as an attribute. With the
+gateway's journal it may be a request's id (X-Kong-Request-Id), too, and both sides are told in one account: what the
+request matched, why it made no event or which, each try, and what the ingest endpoint made of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from harness.capture.life import Delivery, Life, lives
 from harness.capture.reader import CaptureReader
 
 from .capture_options import capture_option, clock, reading
+from .investigation import investigated, print_investigation
 from .main import EXIT_WRONG
 
 _MOST = 20
@@ -23,9 +26,17 @@ _MOST = 20
 @click.command(help=__doc__)
 @click.argument("key")
 @capture_option
+@click.option(
+    "--journal",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also ask the gateway: what kong-metering gateway --journal wrote, or is writing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(key: str, capture: Path, as_json: bool) -> int:
+def command(key: str, capture: Path, journal: Path | None, as_json: bool) -> int:
     """Print each life that ``key`` names; exit code 1 when there is none."""
+    if journal is not None:
+        return _from_both_sides(capture, journal, key, as_json=as_json)
     with reading():
         found = lives(CaptureReader(capture), key)
     if as_json:
@@ -41,6 +52,17 @@ def command(key: str, capture: Path, as_json: bool) -> int:
     if len(found) > _MOST:
         click.echo(f"{len(found) - _MOST} more events carry that value; --json has them all")
     return 0
+
+
+def _from_both_sides(capture: Path, journal: Path, key: str, *, as_json: bool) -> int:
+    found = investigated(capture, journal, key)
+    if found.accounts or as_json:
+        print_investigation(found, as_json=as_json)
+    else:
+        click.echo(
+            f"{journal}, {capture}: nothing is known of {key!r}: no request or event has that id or carries it"
+        )
+    return 0 if found.accounts else EXIT_WRONG
 
 
 def _lines(life: Life) -> Iterator[str]:

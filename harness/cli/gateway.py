@@ -17,6 +17,8 @@ import click
 from harness.cli.gateway_journal import GatewayJournal, gateway_journal
 from harness.cli.main import CannotContinue
 from harness.cli.plugin_options import read_plugin_options
+from harness.cli.sizes import Size
+from harness.journal.writer import LEAST_LIMIT
 from plugin_emulator import log_line
 from plugin_emulator.gateway.server import Gateway
 from plugin_emulator.gateway.state_file import read_state
@@ -77,6 +79,12 @@ _FAST = (signal.SIGTERM, signal.SIGINT)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append the life of each request to this file, for kong-metering explain.",
 )
+@click.option(
+    "--journal-limit",
+    type=Size(least=LEAST_LIMIT),
+    metavar="SIZE",
+    help="Largest size of that file and FILE.1 together, e.g. 500MB: what is older is given up.",
+)
 @click.option("--watch", is_flag=True, help="Show each request as it goes by: its events, or why it has none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready; with --watch, JSON lines.")
 @click.option("--check", is_flag=True, help="Only validate the state file.")
@@ -95,6 +103,7 @@ def command(
     plugin_options: tuple[str, ...],
     log_level: str,
     journal: Path | None,
+    journal_limit: int | None,
     watch: bool,
     as_json: bool,
     check: bool,
@@ -104,6 +113,8 @@ def command(
     SIGQUIT stops it gracefully: requests finish and queued events are delivered. SIGTERM and SIGINT stop it at once;
     queued events are lost, as they are in Kong.
     """
+    if journal_limit is not None and journal is None:
+        raise click.UsageError("--journal-limit needs --journal")
     options = read_plugin_options(plugin_options)
     options.setdefault(METERING_AND_BILLING, {}).setdefault("subject_form", subject_form)
     state = read_state(config, os.environ, version, name=config_name)
@@ -148,7 +159,7 @@ def command(
         if lost:
             log(log_line.error(f"stopped at once: {lost} queued {'event was' if lost == 1 else 'events were'} lost"))
 
-    with gateway_journal(journal, watch=watch, as_json=as_json, log=log) as told:
+    with gateway_journal(journal, journal_limit, watch=watch, as_json=as_json, log=log) as told:
         _run(run(told))
 
 

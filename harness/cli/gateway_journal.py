@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from harness.cli.main import CannotContinue
-from harness.journal.file import JournalError, JournalWriter
+from harness.journal.file import JournalError
 from harness.journal.redaction import without_secrets
+from harness.journal.writer import JournalWriter
 from plugin_emulator.journal import Fact, Observer
 
 
@@ -70,17 +71,18 @@ class GatewayJournal:
 
 @contextmanager
 def gateway_journal(
-    path: Path | None, *, watch: bool, as_json: bool, log: Callable[[str], None]
+    path: Path | None, limit: int | None, *, watch: bool, as_json: bool, log: Callable[[str], None]
 ) -> Iterator[GatewayJournal]:
     """Yield who passes on what the gateway tells, to the file ``path`` among others; ``log`` is told of a full disk.
 
-    Raises CannotContinue when the file cannot be opened.
+    ``limit`` bounds the file and the generation of it that is kept, in bytes. Raises CannotContinue when the file
+    cannot be opened.
     """
     if path is None:
         yield GatewayJournal(None, watch=watch, as_json=as_json)
         return
     try:
-        writer = JournalWriter(path, log)
+        writer = JournalWriter(path, log, limit)
     except JournalError as error:
         raise CannotContinue(str(error)) from None
     with writer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from harness.journal.explanation import Explanation, Outcome, explain_life
-from harness.journal.file import read
+from harness.journal.file import JournalReader
 from harness.journal.lives import Lives
-from plugin_emulator.journal import Ended, Metered
+from harness.journal.wording import clock
+from plugin_emulator.journal import Ended, Metered, Started
 
 
 class UnknownId(LookupError):
@@ -20,24 +21,33 @@ def explain(journal: Path, request_or_event: str, now: float | None = None) -> E
 
     ``now`` (seconds since the epoch) is when it is asked, for what is still under way in a running gateway; by
     default the time of the journal's last line. Raises UnknownId, and JournalError as
-    :func:`harness.journal.file.read` does.
+    :class:`harness.journal.file.JournalReader` does.
     """
-    request = _request_of(journal, request_or_event)
-    lives = Lives({request})
-    for fact in read(journal):
-        lives.tell(fact)
-    return _explained(lives, now)[request]
+    with JournalReader(journal) as reader:
+        lives = lives_of(reader, {request_or_event})
+        if not lives.requests:
+            raise UnknownId(
+                f"{journal}: has neither a request nor an event with the id {request_or_event!r}{_gone(reader)}"
+            )
+    (explanation,) = _explained(lives, now).values()
+    return explanation
 
 
 def explain_last(journal: Path, now: float | None = None) -> Explanation:
     """Explain the request that ended last. Raises UnknownId when there is none, and JournalError."""
+    return explain(journal, last_request(journal), now)
+
+
+def last_request(journal: Path) -> str:
+    """Return the id of the request that ended last. Raises UnknownId when there is none, and JournalError."""
     last = None
-    for fact in read(journal, b'"fact":"request"'):
-        if isinstance(fact, Ended):
-            last = fact.request
+    with JournalReader(journal) as reader:
+        for fact in reader.facts(b'"fact":"request"'):
+            if isinstance(fact, Ended):
+                last = fact.request
     if last is None:
         raise UnknownId(f"{journal}: has no request yet")
-    return explain(journal, last, now)
+    return last
 
 
 def not_billed(journal: Path, now: float | None = None) -> Iterator[Explanation]:
@@ -46,23 +56,48 @@ def not_billed(journal: Path, now: float | None = None) -> Iterator[Explanation]
     Memory grows with their number, not with that of the requests that are billed.
     """
     lives = Lives(unbilled_only=True)
-    for fact in read(journal):
-        lives.tell(fact)
+    with JournalReader(journal) as reader:
+        for fact in reader.facts():
+            lives.tell(fact)
     for explanation in _explained(lives, now).values():
         if explanation.outcome is not Outcome.BILLED:
             yield explanation
 
 
+def lives_of(reader: JournalReader, ids: Collection[str]) -> Lives:
+    """Return the lives of the requests that have one of ``ids``, or an event that has. Raises JournalError."""
+    lives = Lives(_requests_of(reader, ids))
+    for fact in reader.facts():
+        lives.tell(fact)
+    return lives
+
+
+def moment(lives: Lives, now: float | None) -> float:
+    """Return as of when ``lives`` are explained: a gateway that has stopped ages no more."""
+    return lives.now if now is None or not lives.running else max(now, lives.now)
+
+
 def _explained(lives: Lives, now: float | None) -> dict[str, Explanation]:
-    # a gateway that has stopped ages no more; one that runs is asked about at the present moment
-    at = lives.now if now is None or not lives.running else max(now, lives.now)
+    at = moment(lives, now)
     return {id_: explain_life(life, lives.queues, at) for id_, life in lives.requests.items()}
 
 
-def _request_of(journal: Path, wanted: str) -> str:
-    for fact in read(journal, wanted.encode()):
-        if isinstance(fact, Ended | Metered) and fact.request == wanted:
-            return wanted
-        if isinstance(fact, Metered) and any(id_ == wanted for id_, _ in fact.events):
-            return fact.request
-    raise UnknownId(f"{journal}: has neither a request nor an event with the id {wanted!r}")
+def _requests_of(reader: JournalReader, ids: Collection[str]) -> set[str]:
+    holding = next(iter(ids)).encode(errors="replace") if len(ids) == 1 else b'"request":'
+    found: set[str] = set()
+    for fact in reader.facts(holding):
+        if isinstance(fact, Ended | Metered):
+            events = [id_ for id_, _ in fact.events] if isinstance(fact, Metered) else []
+            if fact.request in ids or any(id_ in ids for id_ in events):
+                found.add(fact.request)
+        if len(ids) == 1 and found:
+            break  # one id, one request
+    return found
+
+
+def _gone(reader: JournalReader) -> str:
+    """Return what to add to "there is no such id" where older facts are gone."""
+    first = next(reader.facts(), None)
+    if isinstance(first, Started) and first.continued:
+        return f": what was before {clock(first.at)} is no longer in it"
+    return ""

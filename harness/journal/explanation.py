@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.journal.lives import EventLife, QueueLife, RequestLife
@@ -22,11 +22,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a request at one metering plugin; ``rule`` is the SPEC rule behind it, None for a billed one."""
+    """What became of a request at one metering plugin; ``rule`` is the SPEC rule behind it, None for a billed one.
+
+    ``event`` is the one that it is about, None where none was made.
+    """
 
     outcome: Outcome
     cause: str
     rule: str | None = None
+    event: EventLife | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,12 @@ class Explanation:
     @property
     def line(self) -> str:
         """Outcome, cause and rule in one line."""
-        return f"{self.outcome}: {self.cause}{f' [{self.rule}]' if self.rule else ''}"
+        return line_of(self.outcome, self.cause, self.rule)
+
+
+def line_of(outcome: str, cause: str, rule: str | None) -> str:
+    """Return outcome, cause and rule in one line."""
+    return f"{outcome}: {cause}{f' [{rule}]' if rule else ''}"
 
 
 _WEIGHT = (Outcome.LOST, Outcome.UNDER_WAY, Outcome.BILLED, Outcome.NOT_BILLED)
@@ -54,17 +63,18 @@ _WEIGHT = (Outcome.LOST, Outcome.UNDER_WAY, Outcome.BILLED, Outcome.NOT_BILLED)
 
 def explain_life(life: RequestLife, queues: dict[str, QueueLife], now: float) -> Explanation:
     """Explain a request as it stands at ``now`` (seconds since the epoch); ``queues`` are by instance."""
-    verdicts = [*_verdicts(life, queues, now)]
+    verdicts = verdicts_of(life, queues, now)
     decisive = min(verdicts, key=lambda verdict: _WEIGHT.index(verdict.outcome))
     return Explanation(life.id, decisive.outcome, decisive.cause, decisive.rule, tuple(steps_of(life)))
 
 
-def _verdicts(life: RequestLife, queues: dict[str, QueueLife], now: float) -> list[Verdict]:
+def verdicts_of(life: RequestLife, queues: dict[str, QueueLife], now: float) -> list[Verdict]:
+    """Return what became of a request at each metering plugin, of each of its events; at least one."""
     verdicts = []
     for each in life.metered:
         events = [event for event in life.events if event.instance == each.instance]
         if events:
-            verdicts += [_of_event(event, life, each, queues, now) for event in events]
+            verdicts += [replace(_of_event(event, life, each, queues, now), event=event) for event in events]
         else:
             cause = _drop(each, life)
             verdicts.append(Verdict(Outcome.NOT_BILLED, cause, each.rule))
@@ -168,27 +178,34 @@ def _waiting(event: EventLife, instance: Instance | None, queue: QueueLife | Non
         last = under_way.latest[-1]
         ahead = f"a batch that is being retried: {endpoint_trouble(last, instance)}"
         return Verdict(Outcome.UNDER_WAY, f"{since}, behind {ahead} (try {last.number})", "BAT-7")
-    waiting = queue.waiting if queue is not None else 1
+    waiting = f"{queue.waiting if queue is not None else 1:,}"
+    if queue is not None and not queue.complete:
+        waiting = f"at least {waiting}"
     if "queue" in settings:
         size, delay = settings["queue"]["max_batch_size"], settings["queue"]["max_coalescing_delay"]
         until = (
-            f"max_batch_size {size:,} events are there ({waiting:,} are) or max_coalescing_delay {delay:g} s is over"
+            f"max_batch_size {size:,} events are there ({waiting} are) or max_coalescing_delay {delay:g} s is over"
         )
         return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "BAT-4")
     size, interval = settings.get("batch_size", 1), settings.get("interval", 0)
     until = (
-        f"batchSize {size:,} records are there ({waiting:,} are) or at the next tick of intervalSeconds {interval:g}"
+        f"batchSize {size:,} records are there ({waiting} are) or at the next tick of intervalSeconds {interval:g}"
     )
     return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "AMB-6")
+
+
+def whom_of(life: RequestLife, metered: Metered) -> str:
+    """Return whom an instance bills a request to."""
+    whom = f"to {metered.subject.value!r}" if metered.subject.value else "as configured"
+    anonymous = life.ended is not None and life.ended.anonymous and metered.subject.look_up_value_in == "consumer"
+    if anonymous:
+        whom += ", the anonymous Consumer: key-auth found no valid API key in the request"
+    return whom
 
 
 def _billed(event: EventLife, life: RequestLife, metered: Metered) -> str:
     assert event.batch is not None
     last = event.batch.latest[-1]
-    whom = f"to {metered.subject.value!r}" if metered.subject.value else "as configured"
-    anonymous = life.ended is not None and life.ended.anonymous and metered.subject.look_up_value_in == "consumer"
-    if anonymous:
-        whom += ", the anonymous Consumer: key-auth found no valid API key in the request"
     tries = "" if last.number == 1 else f" at try {last.number}"
     after = seconds(last.at - event.queued_at)
-    return f"{whom}; delivered{tries} {after} after the answer"
+    return f"{whom_of(life, metered)}; delivered{tries} {after} after the answer"

@@ -1,20 +1,19 @@
-"""A journal as a file: one fact a line, as JSON, only ever appended to."""
+"""A journal as a file: one fact a line, as JSON, only ever appended to.
+
+A journal with a limit is two files: FILE, and in FILE.1 the generation before it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from plugin_emulator.journal import JOURNAL_VERSION, Fact, Started
-
-#: Seconds that a fact may wait in memory, and the bytes that may wait there with it.
-FLUSH_EVERY = 0.05
-MAX_WAITING = 1 << 16
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Fact)
@@ -22,56 +21,6 @@ _decoder = msgspec.json.Decoder(Fact)
 
 class JournalError(Exception):
     """A journal that cannot be written, or read; in one line with the file's name."""
-
-
-class JournalWriter:
-    """Appends facts to ``path``; what is told is in the file within 0.05 s. Use it as a context manager.
-
-    Memory stays below :data:`MAX_WAITING` bytes and a line. When the file cannot be written any more (a full disk)
-    what follows is let go and ``failed`` is told why: metering goes on. Raises JournalError when it cannot be opened.
-    """
-
-    def __init__(self, path: Path, failed: Callable[[str], None] = lambda reason: None) -> None:
-        self._failed: Callable[[str], None] | None = failed
-        self._path = path
-        self._waiting = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
-        try:
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-    def __enter__(self) -> JournalWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self.flush()
-        self._file.close()
-
-    def write(self, fact: Fact) -> None:
-        """Append a fact. Call it on a running event loop."""
-        self._waiting += encode(fact)
-        self._waiting += b"\n"
-        if len(self._waiting) >= MAX_WAITING:
-            self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY, self.flush)
-
-    def flush(self) -> None:
-        """Put into the file what waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting, self._waiting = self._waiting, bytearray()
-        try:
-            while waiting and self._failed is not None:
-                del waiting[: self._file.write(waiting) or 0]
-        except OSError as error:
-            if self._failed is not None:
-                self._failed(f"{self._path}: cannot be written any more: {error.strerror or error}")
-            self._failed = None
 
 
 def encode(fact: Fact) -> bytes:
@@ -91,26 +40,83 @@ def _as_text(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def read(path: Path, holding: bytes = b"") -> Iterator[Fact]:
-    """Yield the facts of a journal in order; with ``holding`` only those whose line has these bytes.
+def generation_before(path: Path) -> Path:
+    """Return the file that has the older generation of the journal ``path``, whether there is one or not."""
+    place = path.resolve()
+    return place.with_name(f"{place.name}.1")
 
-    A last line without its end is being written, or was when the gateway was killed: it is left out. Raises
-    JournalError for a file that cannot be read or that is no journal, with the line's number.
+
+class JournalReader:
+    """A journal, with its older generation where there is one, held open; use it as a context manager.
+
+    A gateway may be writing it, and begin a new generation, meanwhile: whatever is read once can be read again.
+    Raises JournalError when it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n") or holding not in line:
-                    continue
-                try:
-                    fact = _decoder.decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise JournalError(f"{path}:{number}: is no line of a journal: {error}") from None
-                if isinstance(fact, Started) and fact.version > JOURNAL_VERSION:
-                    raise JournalError(
-                        f"{path}:{number}: is of version {fact.version}, this program reads up to "
-                        f"{JOURNAL_VERSION}: use a newer kong-metering"
-                    )
-                yield fact
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._files = _opened(path)
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        for _, file in self._files:
+            file.close()
+
+    def facts(self, holding: bytes = b"") -> Iterator[Fact]:
+        """Yield the facts in order; with ``holding`` only those whose line has these bytes.
+
+        A last line without its end is being written, or was when the gateway was killed: it is left out. Raises
+        JournalError for what is no journal, with the line's number.
+        """
+        for path, file in self._files:
+            try:
+                file.seek(0)
+                yield from _facts(path, file, holding)
+            except OSError as error:
+                raise JournalError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read(path: Path, holding: bytes = b"") -> Iterator[Fact]:
+    """Yield the facts of a journal as :meth:`JournalReader.facts` does. Raises JournalError."""
+    with JournalReader(path) as reader:
+        yield from reader.facts(holding)
+
+
+def _opened(path: Path) -> list[tuple[Path, BinaryIO]]:
+    """Open the generations of a journal, the older one first."""
+    while True:
+        files: list[tuple[Path, BinaryIO]] = []
+        missing: FileNotFoundError | None = None
+        for each in (path, generation_before(path)):
+            try:
+                files.insert(0, (each, each.open("rb")))
+            except FileNotFoundError as error:
+                missing = missing or (error if each is path else None)
+        if not files and missing is not None:
+            raise missing
+        if len({os.fstat(file.fileno()).st_ino for _, file in files}) == len(files):
+            return files
+        for _, file in files:  # a new generation began between the two: both are the same file
+            file.close()
+
+
+def _facts(path: Path, file: BinaryIO, holding: bytes) -> Iterator[Fact]:
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n") or holding not in line:
+            continue
+        try:
+            fact = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalError(f"{path}:{number}: is no line of a journal: {error}") from None
+        if isinstance(fact, Started) and fact.version > JOURNAL_VERSION:
+            raise JournalError(
+                f"{path}:{number}: is of version {fact.version}, this program reads up to "
+                f"{JOURNAL_VERSION}: use a newer kong-metering"
+            )
+        yield fact

@@ -21,14 +21,17 @@ from plugin_emulator.journal import (
 )
 
 #: The tries of a batch that are kept: the first and the latest ones.
-_LATEST_TRIES = 20
+LATEST_TRIES = 20
 #: What becomes of what was queued in a gateway that ended without a word.
 _KILLED = ("LIF-1", "the gateway was killed: nothing that is queued survives that")
 
 
 @dataclass(slots=True, eq=False)
 class BatchLife:
-    """A batch from its first try on. ``size`` is its number of events, ``events`` are those that are kept."""
+    """A batch from its first try on. ``size`` is its number of events, ``events`` are those that are kept.
+
+    ``every`` has all tries, where they are kept.
+    """
 
     instance: str
     number: int
@@ -36,7 +39,8 @@ class BatchLife:
     size: int
     events: list[EventLife] = field(default_factory=list)
     first: Tried | None = None
-    latest: deque[Tried] = field(default_factory=lambda: deque(maxlen=_LATEST_TRIES))
+    latest: deque[Tried] = field(default_factory=lambda: deque(maxlen=LATEST_TRIES))
+    every: list[Tried] | None = None
 
     @property
     def delivered(self) -> bool:
@@ -86,8 +90,12 @@ class RequestLife:
 
 @dataclass(slots=True, eq=False)
 class QueueLife:
-    """What one instance's queue holds: the number of ``waiting`` events, and the batches under way by number."""
+    """What one instance's queue holds: the number of ``waiting`` events, and the batches under way by number.
 
+    Not ``complete``: what the facts told begin with is not the beginning, so that more events may be waiting.
+    """
+
+    complete: bool = True
     waiting: int = 0
     under_way: dict[int, BatchLife] = field(default_factory=dict)
     delivered: int = 0
@@ -99,13 +107,15 @@ class QueueLife:
 class Lives:
     """Takes in facts in their order and keeps ``requests`` by id, the oldest first.
 
-    With ``wanted`` only those; with ``keep`` only the newest so many; with ``unbilled_only`` none that is billed.
-    ``now`` is the time of the latest fact, ``queues`` are by id of their instance.
+    With ``wanted`` only those, and every try of their batches; with ``keep`` only the newest so many; with
+    ``unbilled_only`` none that is billed. ``now`` is the time of the latest fact, ``queues`` are by id of their
+    instance. ``complete`` is false when what was before the first fact is no longer known.
     """
 
     def __init__(
         self, wanted: Container[str] | None = None, keep: int | None = None, *, unbilled_only: bool = False
     ) -> None:
+        self.complete = True
         self.requests: dict[str, RequestLife] = {}
         self.instances: dict[str, Instance] = {}
         self.queues: dict[str, QueueLife] = {}
@@ -118,7 +128,7 @@ class Lives:
 
     def tell(self, fact: Fact) -> RequestLife | None:
         """Take in one fact; return the request it is about, if it is about one that is kept."""
-        self.now = fact.at
+        first, self.now = not self.now, fact.at
         match fact:
             case Ended():
                 life = self._life(fact.request)
@@ -141,6 +151,9 @@ class Lives:
                 self._lost(fact)
             case Configured():
                 self.instances = {each.id: each for each in fact.instances}
+            case Started(continued=True):
+                self.running = True
+                self.complete = self.complete and not first
             case Started():
                 self._begin()
             case Stopped():
@@ -150,7 +163,7 @@ class Lives:
 
     def queue(self, instance: str) -> QueueLife:
         """Return the queue of an instance."""
-        return self.queues.setdefault(instance, QueueLife())
+        return self.queues.setdefault(instance, QueueLife(self.complete))
 
     def _begin(self) -> None:
         """A gateway starts; whatever an earlier one had in its queues is gone."""
@@ -158,7 +171,7 @@ class Lives:
             event.lost = Lost(self.now, event.instance, (event.id,), *_KILLED)
         self._open.clear()
         self.queues.clear()
-        self.running = True
+        self.running = self.complete = True
 
     def _life(self, request: str) -> RequestLife | None:
         life = self.requests.get(request)
@@ -191,6 +204,8 @@ class Lives:
             if event is not None:
                 event.batch = batch
                 batch.events.append(event)
+        if batch.events and self._wanted is not None:
+            batch.every = []
 
     def _tried(self, fact: Tried) -> None:
         queue = self.queue(fact.instance)
@@ -200,6 +215,8 @@ class Lives:
             return
         batch.first = batch.first or fact
         batch.latest.append(fact)
+        if batch.every is not None:
+            batch.every.append(fact)
         if not fact.ok:
             queue.failed_posts += 1
             return

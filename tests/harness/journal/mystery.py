@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from harness.journal.file import JournalWriter
 from harness.journal.redaction import without_secrets
+from harness.journal.writer import JournalWriter
 from harness.resources import fixtures
 from plugin_emulator.gateway.server import Gateway
 from plugin_emulator.gateway.state_file import read_state

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.capture.redaction import REDACTED
-from harness.journal.file import MAX_WAITING, JournalError, JournalWriter, encode, read
+from harness.journal.file import JournalError, encode, read
 from harness.journal.redaction import without_secrets
+from harness.journal.writer import MAX_WAITING, JournalWriter
 from plugin_emulator.journal import AttributeReading, Configured, Ended, Fact, Metered, Named, Stopped, SubjectReading
 
 ENDED = Ended(2.0, "r", 1.9, "GET", "/one", 200)

@@ -1,0 +1,81 @@
+"""A request's life in words, from both sides: the gateway's steps, and between them the ingest endpoint's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from harness.capture.life import Delivery
+from harness.journal.joining import Attempt
+from harness.journal.lives import RequestLife
+from harness.journal.steps import steps_of
+
+GATEWAY, ENDPOINT = "gateway", "ingest endpoint"
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """One thing that happened ``at`` a time (seconds since the epoch), as ``side`` tells it.
+
+    ``side`` is ``gateway`` or ``ingest endpoint``. A request at the endpoint stands within the try that it belongs
+    to, whatever the endpoint's clock says.
+    """
+
+    at: float
+    side: str
+    text: str
+
+
+def story_of(request: RequestLife | None, attempts: Mapping[str, Sequence[Attempt]]) -> tuple[Moment, ...]:
+    """Return what is known of a request, in its order; ``attempts`` are those of its events, by id."""
+    told = [] if request is None else [Moment(step.at, GATEWAY, step.text) for step in steps_of(request)]
+    seen = [*_of_the_endpoint(attempts)]
+    # what happens at one time: the endpoint's part of a try is before its end
+    order = sorted([*((each.at, 0, each) for each in seen), *((each.at, 1, each) for each in told)], key=_at)
+    return tuple(each for _, _, each in order)
+
+
+def _at(timed: tuple[float, int, Moment]) -> tuple[float, int]:
+    return timed[:2]
+
+
+def _of_the_endpoint(attempts: Mapping[str, Sequence[Attempt]]) -> Iterator[Moment]:
+    """Yield a moment for each request that the endpoint got, with all that it had of the events."""
+    requests: dict[tuple[int, str], list[tuple[str, Attempt, Delivery]]] = {}
+    for event, sent in attempts.items():
+        for attempt in sent:
+            if attempt.delivery is not None:
+                found = requests.setdefault((attempt.delivery.request, attempt.delivery.lane), [])
+                found.append((event, attempt, attempt.delivery))
+    for parts in requests.values():
+        _, attempt, delivery = parts[0]
+        yield Moment(_when(attempt, delivery), ENDPOINT, _told(parts))
+
+
+def _when(attempt: Attempt, delivery: Delivery) -> float:
+    tried = attempt.tried
+    return delivery.at if tried is None else min(max(delivery.at, tried.at - tried.took), tried.at)
+
+
+def _told(parts: list[tuple[str, Attempt, Delivery]]) -> str:
+    first = parts[0][2]
+    lane = f" of lane {first.lane}" if first.lane else ""
+    of_try = f" (try {parts[0][1].tried.number})" if parts[0][1].tried is not None else ""
+    answer = "no answer" if first.status is None else f"answered {first.status}"
+    fault = f" [{first.fault}]" if first.fault else ""
+    verdicts = [f"event {one.position + 1} of {one.entries} {_judged(one)}" for _, _, one in parts]
+    return f"request #{first.n}{lane}{of_try}: {answer}{fault}; {', '.join(verdicts)}{_findings(first)}"
+
+
+def _judged(delivery: Delivery) -> str:
+    findings = "; ".join(
+        f"{each.rule} {each.pointer}: {each.message}".replace(" :", ":") for each in delivery.findings
+    )
+    return f"{delivery.verdict} ({findings})" if findings else delivery.verdict
+
+
+def _findings(delivery: Delivery) -> str:
+    findings = "; ".join(
+        f"{each.rule} {each.pointer}: {each.message}".replace(" :", ":") for each in delivery.request_findings
+    )
+    return f" ({findings})" if findings else ""
