@@ -1,8 +1,8 @@
 """The child process of the self-check: runs scenarios against whatever emulator it finds, and prints verdicts.
 
 One JSON line comes in on standard input: ``emulator`` (the folder it must have been found in), ``profile``,
-``ports`` of the shared ingest endpoint, scenario files to run ``first`` and ``then``, ``gateways`` side by side,
-``patience`` in seconds. One JSON line a scenario goes out. When standard input closes, everything ends.
+``subject_form``, ``ports`` of the shared ingest endpoint, scenario files to run ``first`` and ``then``, ``gateways``
+side by side, ``patience`` in seconds. One JSON line a scenario goes out. When standard input closes, everything ends.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from harness.conformance.outcome import ScenarioFinished
 from harness.conformance.pool import Pool, StartedEndpoint
 from harness.conformance.runner import Order
 from harness.conformance.scenario import Scenario, read_scenario
+from harness.conformance.subject_form import FormsOfRun
 from harness.targets.emulator import EmulatorTarget
 from harness.targets.fake_ingest import IngestLanes, IngestPorts
 from harness.targets.target import TargetUnavailableError
@@ -42,12 +43,18 @@ def main() -> None:
         lambda: EmulatorTarget(order["profile"]),
         lambda: StartedEndpoint(IngestLanes(ports), lambda: None),
         order["gateways"],
-        Order(order["profile"]),
+        Order(order["profile"], subject_form=order["subject_form"]),
     )
+    forms = FormsOfRun() if order["subject_form"] == "auto" else None
     try:
         # The rest waits until the first are done: mostly they settle it, and it is not even read.
         for files in (order["first"], order["then"]):
-            futures = pool.submit_all(_scenarios(files, order["patience"]), in_order=True)
+            scenarios = _scenarios(files, order["patience"])
+            futures = pool.submit_all(scenarios, in_order=True)
+            if forms is not None:  # which form comes first must not be for chance to say
+                for scenario in scenarios:
+                    _print(_verdict(forms.judged(scenario, futures[scenario.id].result())[0]))
+                continue
             for future in as_completed(futures.values()):
                 _print(_verdict(future.result()))
         _print({"finished": True})

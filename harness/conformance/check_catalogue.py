@@ -40,6 +40,7 @@ class Check(enum.StrEnum):
     EVENT_ONLY = "event.only", "an event has no field of data but those listed"
     EVENT_EMPTY = "event.empty", "no field of data is null or empty (in any scenario)"
     EVENT_CHANGED = "event.changed", "two events with one id are one and the same event (in any scenario)"
+    SUBJECT_FORM = "subject.form", "Consumers are named in one form (in any scenario, with --subject-form auto)"
     FIELD_EQUAL = "field.equal", "a field has the value given, or one of those given"
     FIELD_NOT = "field.not", "a field has another value than the one given"
     FIELD_PRESENT = "field.present", "a field is there"

@@ -18,6 +18,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 import plugin_emulator
+from harness.conformance.outcome import AskedForm
 from harness.conformance.profiles import profiles
 from harness.conformance.rules import DEFAULT_PROFILE, catalogue
 from plugin_emulator.documents import Document, InvalidDocument, Pointer, Problem, did_you_mean, read_document
@@ -58,7 +59,7 @@ class Patch:
 class Mutant:
     """One defect. ``rules`` are those it breaks: the suite must blame at least one of them.
 
-    ``profile`` is what the suite judges it as.
+    ``profile`` is what the suite judges it as, ``subject_form`` the form that it requires of Consumers' names.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Mutant:
     rules: tuple[str, ...]
     patches: tuple[Patch, ...]
     profile: str = DEFAULT_PROFILE
+    subject_form: AskedForm = "username"
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -146,7 +148,8 @@ def _indented(text: str, indent: str) -> str:
 def _mutant(entry: Mapping[str, Any]) -> Mutant:
     patches = tuple(Patch(patch["file"], patch["old"], patch["new"]) for patch in entry["patches"])
     profile = entry.get("profile") or _newest_profile(entry["rules"])
-    return Mutant(entry["id"], entry["defect"], tuple(entry["rules"]), patches, profile)
+    form: AskedForm = entry.get("subject_form", "username")
+    return Mutant(entry["id"], entry["defect"], tuple(entry["rules"]), patches, profile, form)
 
 
 def _newest_profile(rules: Sequence[str]) -> str:

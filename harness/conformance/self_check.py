@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import harness
 from harness.conformance.delivery_checks import RULES_OF_ANY_SCENARIO
 from harness.conformance.mutants import Mutant, plant
-from harness.conformance.outcome import Verdict
+from harness.conformance.outcome import AskedForm, Verdict
 from harness.conformance.scenario import Kind, Scenario
 from harness.targets.scratch_folder import ScratchFolder
 
@@ -97,6 +97,17 @@ class MutantResult:
         return frozenset(check for failed in self.kills for check in failed.found_by(self.mutant))
 
 
+class _Judged(NamedTuple):
+    """As what a gateway is judged."""
+
+    profile: str
+    subject_form: AskedForm
+
+    @classmethod
+    def of(cls, mutant: Mutant) -> _Judged:
+        return cls(mutant.profile, mutant.subject_form)
+
+
 @dataclass(slots=True)
 class _Run:
     """What a child has told so far."""
@@ -138,21 +149,22 @@ class SelfCheck:
     def prove_the_emulator(self, mutants: Sequence[Mutant]) -> int:
         """Run the scenarios against the emulator as it is; return how many passed.
 
-        All of them as the gateway version that most ``mutants`` are judged as; as another, those that can blame a
-        rule of its mutants. Raises SelfCheckUnusableError when one of them does not pass.
+        All of them as what most ``mutants`` are judged as, a gateway version and a form of Consumers' names; as
+        anything else, those that can blame a rule of its mutants. Raises SelfCheckUnusableError when one of them does
+        not pass.
         """
-        counts = Counter(mutant.profile for mutant in mutants)
-        profiles = [profile for profile, _ in counts.most_common()]
-        whole = profiles[:1] if not self._thorough else profiles
+        counts = Counter(_Judged.of(mutant) for mutant in mutants)
+        ways = [way for way, _ in counts.most_common()]
+        whole = ways[:1] if not self._thorough else ways
 
-        def proven(profile: str) -> _Run:
-            rules = {rule for mutant in mutants if mutant.profile == profile for rule in mutant.rules}
-            about = None if profile in whole else rules
-            return self._child(None, profile, about)
+        def proven(way: _Judged) -> _Run:
+            rules = {rule for mutant in mutants if _Judged.of(mutant) == way for rule in mutant.rules}
+            about = None if way in whole else rules
+            return self._child(None, way, about)
 
         with self._workers() as pool:
-            runs = [*pool.map(proven, profiles)]
-        for profile, run in zip(profiles, runs, strict=True):
+            runs = [*pool.map(proven, ways)]
+        for (profile, _), run in zip(ways, runs, strict=True):
             if run.trouble:
                 raise SelfCheckUnusableError(f"the emulator as it is cannot be tested as {profile}: {run.trouble}")
             for failed in run.failed:
@@ -179,7 +191,7 @@ class SelfCheck:
     def judge(self, mutant: Mutant) -> MutantResult:
         """Run the suite against one mutant."""
         begun = time.monotonic()
-        run = self._child(mutant, mutant.profile)
+        run = self._child(mutant, _Judged.of(mutant))
         kills = tuple(failed for failed in run.failed if failed.blames(mutant))
         others = tuple(failed for failed in run.failed if not failed.blames(mutant))
         if self._thorough:  # in an order of their own, whichever came first: what is about the rules, then the rest
@@ -201,7 +213,7 @@ class SelfCheck:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _child(self, mutant: Mutant | None, profile: str, about: Set[str] | None = None) -> _Run:
+    def _child(self, mutant: Mutant | None, way: _Judged, about: Set[str] | None = None) -> _Run:
         """Run a child to its end; ``about`` limits it to scenarios of these rules."""
         run = _Run()
         with ScratchFolder() as folder:
@@ -215,7 +227,7 @@ class SelfCheck:
                 stopper = threading.Timer(limit, _end_late, (child, late))
                 stopper.start()
                 try:
-                    self._listen(child, self._order(mutant, profile, folder, about), mutant, run)
+                    self._listen(child, self._order(mutant, way, folder, about), mutant, run)
                 finally:
                     stopper.cancel()
                     _end(child)
@@ -247,9 +259,9 @@ class SelfCheck:
             _end(child)
         return child
 
-    def _order(self, mutant: Mutant | None, profile: str, folder: Path, limit: Set[str] | None) -> dict[str, Any]:
+    def _order(self, mutant: Mutant | None, way: _Judged, folder: Path, limit: Set[str] | None) -> dict[str, Any]:
         rules = set(mutant.rules) if mutant else set()
-        kept = [one for one in self._scenarios if profile in one.profiles]
+        kept = [one for one in self._scenarios if way.profile in one.profiles]
         if mutant is not None and self._thorough:
             kept = [one for one in kept if _can_blame(one, rules)]
         if limit is not None:
@@ -266,7 +278,8 @@ class SelfCheck:
         files = [str(Path(scenario.file).resolve()) for scenario in ordered]
         return {
             "emulator": str(folder),
-            "profile": profile,
+            "profile": way.profile,
+            "subject_form": way.subject_form,
             "ports": dict(self._ports),
             "first": files[:about],
             "then": files[about:],

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 from harness.conformance.applicability import plugins_of
+from harness.conformance.check_catalogue import Check
 from harness.conformance.observation import Arrived
 from harness.conformance.outcome import WORST_FIRST, AskedForm, Failure, ScenarioFinished, SubjectForm
 from harness.conformance.scenario import MAIN_LANE, Scenario
@@ -94,7 +95,7 @@ def mixed_forms(seen: Mapping[SubjectForm, str]) -> Iterator[Failure]:
     """Yield a failure when one scenario saw both forms."""
     if len(seen) > 1:
         subjects = " and ".join(repr(subject) for subject in seen.values())
-        yield Failure((RULE,), f"Consumers are named in two forms: {subjects}")
+        yield Failure((RULE,), f"Consumers are named in two forms: {subjects}", check=Check.SUBJECT_FORM)
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class FormsOfRun:
             f"scenario {first.id} in the form {known}: a gateway has one form"
         )
         verdict = min(finished.verdict, finished.if_unsettled, key=WORST_FIRST.index)
-        failures = [*finished.failures, Failure((RULE,), message)]
+        failures = [*finished.failures, Failure((RULE,), message, check=Check.SUBJECT_FORM)]
         return replace(finished, verdict=verdict, failures=failures), (first, scenario)
 
 

@@ -211,7 +211,8 @@ emulator fails, a mutant is broken or its patch no longer applies).
 
 The catalogue is [mutants.yaml](../harness/conformance/mutants.yaml): an id, a sentence, the rules that must catch it,
 and the patch (`old` must be in the file exactly once). A new check comes with its mutant. Patches are applied to a
-copy of the package that only a child process sees.
+copy of the package that only a child process sees. A mutant with `subject_form: auto` is judged as with
+`--subject-form auto`.
 
 At the last count {mutants} mutants, {killed} killed, by {scenarios} scenarios with {checks} checks.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -54,6 +55,25 @@ DELETIONS = {
     Check.TRACE_END: ("awake-after-the-last-batch", WITHOUT_NUMBER.format(number="ended_at")),
 }
 
+#: One Consumer, billed by an instance that counts AI tokens and by one that does not.
+BILLED = """\
+id: {id}
+title: A Consumer is billed
+rules: [SUB-1]
+plugin: {{name: metering-and-billing, config: {{meter_ai_token_usage: {tokens}}}}}
+exchanges:
+  - id: one
+    exchange:
+      request: {{method: GET, path: /, query: "", headers: [], started_at: 1}}
+      response: {{status: 200, size_bytes: 1, ended_at: 2}}
+      consumer: {{id: 6f0a9d0e-58d2-4f6e-9f5e-2d6a3c1b7e11, username: alice}}
+expect: {{events: [{{of: one, subject: alice}}]}}
+"""
+WITHOUT_THE_FORM_OF_A_RUN = """\
+from harness.conformance.subject_form import FormsOfRun
+FormsOfRun.judged = lambda self, scenario, finished: (finished, ())
+"""
+
 
 @pytest.fixture(scope="module")
 def mutants() -> dict[str, Mutant]:
@@ -82,4 +102,16 @@ def test_without_the_check_its_mutant_survives(
     with_it = judged(mutant, in_process, None)
     assert (with_it.fate, with_it.checks) == (Fate.KILLED, frozenset((check.value,)))
     without_it = judged(mutant, in_process, deletion)
+    assert (without_it.fate, without_it.reason) == (Fate.SURVIVED, "")
+
+
+def test_two_forms_of_one_consumer_are_found_only_by_looking_at_the_whole_run(
+    mutants: dict[str, Mutant], tmp_path: Path
+) -> None:
+    for name, tokens in (("with-tokens", "true"), ("without-tokens", "false")):
+        (tmp_path / f"{name}.yaml").write_text(BILLED.format(id=name, tokens=tokens))
+    mutant, scenarios = mutants["another-form-where-tokens-count"], read_scenarios([tmp_path])
+    with_it = judged(mutant, scenarios, None)
+    assert (with_it.fate, with_it.checks) == (Fate.KILLED, frozenset((Check.SUBJECT_FORM.value,)))
+    without_it = judged(mutant, scenarios, WITHOUT_THE_FORM_OF_A_RUN)
     assert (without_it.fate, without_it.reason) == (Fate.SURVIVED, "")

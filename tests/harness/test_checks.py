@@ -18,8 +18,9 @@ from harness.conformance import checks, traces
 from harness.conformance.check_catalogue import Check
 from harness.conformance.delivery_checks import RULES_OF_ANY_SCENARIO
 from harness.conformance.observation import Answer, Delivery, Observation
-from harness.conformance.outcome import Failure
+from harness.conformance.outcome import Failure, SubjectForm
 from harness.conformance.scenario import parse_scenario
+from harness.conformance.subject_form import mixed_forms
 
 TRAFFIC = """\
 id: everything
@@ -343,8 +344,14 @@ def test_each_check_of_a_client_finds_what_it_is_for_and_no_other_check_does(che
         assert found(failures) == {check}, failures
 
 
+def test_the_check_of_names_finds_two_forms_in_a_scenario_and_nothing_in_one() -> None:
+    forms: dict[SubjectForm, str] = {"username": "alice"}
+    assert list(mixed_forms(forms)) == []
+    assert found(mixed_forms({**forms, "prefixed-id": "consumer:1"})) == {Check.SUBJECT_FORM}
+
+
 def test_there_is_no_check_that_finds_nothing() -> None:
-    assert FOUND.keys() | FOUND_IN_TRACES.keys() | FOUND_BY_CHANCE.keys() == set(Check)
+    assert FOUND.keys() | FOUND_IN_TRACES.keys() | FOUND_BY_CHANCE.keys() | {Check.SUBJECT_FORM} == set(Check)
 
 
 def test_a_client_without_an_answer_is_told_with_the_reason() -> None:

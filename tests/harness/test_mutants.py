@@ -80,6 +80,7 @@ DEFECTS: Mapping[str, tuple[str, ...]] = {
     "clients wait for the ingest endpoint": ("slow-endpoint-slows-clients",),
     "a graceful stop that loses the queue": ("queue-lost-on-graceful-stop",),
     "a time-out makes duplicates under new ids": ("new-id-after-a-time-out",),
+    "one Consumer under two names": ("another-form-where-tokens-count",),
     "a breaker that stays open": ("breaker-never-closes",),
     "Amberflo's clock starts again with each record": ("amberflo-tick-restarted-by-each-record",),
     "Amberflo's replacements where they do not belong": ("amberflo-replacement-in-the-method",),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from test_conformance_cli import conformance
 from test_runner_verdicts import Emit, Endpoint, FakeGateway, event_of, messages
 
+from harness.conformance.check_catalogue import Check
 from harness.conformance.outcome import AskedForm, RunFinished, ScenarioFinished, SubjectForm, Tally, Verdict
 from harness.conformance.pytest_plugin import ConformancePlugin
 from harness.conformance.rules import rules_of
@@ -103,6 +104,7 @@ def test_two_forms_in_one_scenario_break_the_rule_about_them() -> None:
     finished = attempt(named("alice", BOB), "auto")
     assert ("SUB-1",) in [failure.rules for failure in finished.failures]
     assert f"Consumers are named in two forms: 'alice' and '{BOB}'" in messages(finished)
+    assert Check.SUBJECT_FORM in {failure.check for failure in finished.failures}
     assert finished.subject_forms == {"username": "alice", "prefixed-id": BOB}
 
 
@@ -240,7 +242,7 @@ def test_a_run_that_sees_both_forms_fails_by_the_rule_and_names_two_scenarios_on
     tally = tallied(saw("none"), saw("first", "username"), saw("second", "prefixed-id"), saw("third", "prefixed-id"))
     assert [one.verdict.value for one in tally.scenarios] == ["pass", "pass", "fail", "pass"]
     (failure,) = tally.scenarios[2].failures
-    assert failure.rules == ("SUB-1",)
+    assert (failure.rules, failure.check) == (("SUB-1",), Check.SUBJECT_FORM)
     assert "scenario second saw" in failure.message and "scenario first in the form username" in failure.message
     assert tally.verdict("SUB-1") is Verdict.FAIL and not tally.good
     again = tally.scenarios[2].reproduce
