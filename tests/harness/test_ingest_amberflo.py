@@ -137,9 +137,14 @@ BAD_MEMBERS = [
     ("customerId", 7, "AMB-1"),
     ("meterValue", "1", "AMB-2"),
     ("meterValue", True, "AMB-2"),
+    ("meterValue", 2, "AMB-2"),  # each request would count twice
+    ("meterValue", 0, "AMB-2"),
+    ("meterValue", -1, "AMB-2"),
+    ("meterValue", 1.5, "AMB-2"),
     ("meterTimeInMillis", "1767229261001", "AMB-2"),
     ("meterTimeInMillis", 1767229261001.5, "AMB-2"),
     ("meterTimeInMillis", 1767229261, "AMB-2"),  # seconds
+    ("meterTimeInMillis", 1767229261001000, "AMB-2"),  # microseconds
     ("dimensions", {}, "AMB-2"),
     ("dimensions", None, "AMB-2"),
     ("dimensions", ["GET"], "AMB-2"),
@@ -156,6 +161,17 @@ def test_a_bad_member_is_named_with_its_rule_in_verdict_and_answer(member: str, 
     assert receipt.answer is not None
     (error,) = json.loads(receipt.answer.body)["errors"]
     assert error.startswith(f"/1/{member}: ")
+
+
+def test_amb_2_a_value_of_one_is_one_however_it_is_written() -> None:
+    receipt = core().receive(request([changed("meterValue", 1.0)]))
+    assert (status(receipt), kinds(receipt), named(receipt)) == (200, ["accepted"], [])
+
+
+def test_lenient_takes_any_value_and_reports_one_that_the_plugin_never_sends() -> None:
+    receipt = core(lenient=True).receive(request([RECORD, another() | {"meterValue": 2.5}]))
+    assert (status(receipt), kinds(receipt)) == (200, ["accepted", "accepted"])
+    assert named(receipt) == [("AMB-2", "/1/meterValue")]
 
 
 def test_a_dimension_that_is_no_string_is_named() -> None:
@@ -244,7 +260,7 @@ values = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
-    st.sampled_from([10**11, 10**11 - 1, 2**63, -(2**63) - 1, 2**64, 1e12, 1e300, 1.5]),
+    st.sampled_from([1, 1.0, 10**11, 10**11 - 1, 10**14, 10**14 - 1, 2**63, -(2**63) - 1, 2**64, 1e12, 1e300, 1.5]),
     st.sampled_from(["", "x", "unknown", "é", "\x00"]),
     st.sampled_from([RECORD["uniqueId"].upper(), RECORD["uniqueId"] + "\n", RECORD["uniqueId"][:-1] + "٣"]),
     st.text(max_size=4),

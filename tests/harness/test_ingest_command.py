@@ -116,7 +116,7 @@ def record(**members: Any) -> bytes:
 def test_a_meter_record_is_shown_by_customer_and_meter_and_its_value_when_it_is_not_1(tmp_path: Path) -> None:
     lines = printed(tmp_path, record(), record(uniqueId=str(uuid.uuid4()), meterValue=2.5), profile="amberflo")
     assert lines[0] == "#1 200  alice  api-calls  accepted"
-    assert lines[1] == "#2 200  alice  api-calls  2.5 in all  accepted"
+    assert lines[1].startswith("#2 400  alice  api-calls  2.5 in all  invalid  AMB-2 /0/meterValue: ")
 
 
 def test_with_aspects_each_entry_has_a_line_with_its_five(tmp_path: Path) -> None:
