@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from harness.capture.reader import CaptureReader, at_places
-from harness.capture.record import CapturedRequest
+from harness.capture.record import CapturedRequest, Relayed
 from harness.capture.selection import Selection
 from harness.capture.verdict import Finding
 
@@ -22,6 +22,7 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``at`` is in seconds since the epoch; ``wait`` is the seconds since the delivery before it, by a clock that is
     never set back. ``entries`` is the size of its batch. ``status`` is None when the client got no answer.
+    ``relayed`` is how the request fared at the real endpoint, if it was passed on.
     """
 
     request: int
@@ -36,6 +37,7 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     verdict: str
     findings: tuple[Finding, ...] = ()
     request_findings: tuple[Finding, ...] = ()
+    relayed: Relayed | None = None
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -173,6 +175,7 @@ def _deliveries(group: list[_Found]) -> list[Delivery]:
                 verdict.verdict,
                 verdict.findings,
                 request.findings,
+                request.relayed,
             )
         )
         before = request.monotonic

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from harness.capture.life import Delivery
+from harness.capture.verdict import Finding
 from harness.journal.joining import Attempt
 from harness.journal.lives import RequestLife
 from harness.journal.steps import steps_of
+from harness.journal.wording import seconds
 
 GATEWAY, ENDPOINT = "gateway", "ingest endpoint"
 
@@ -64,18 +66,22 @@ def _told(parts: list[tuple[str, Attempt, Delivery]]) -> str:
     answer = "no answer" if first.status is None else f"answered {first.status}"
     fault = f" [{first.fault}]" if first.fault else ""
     verdicts = [f"event {one.position + 1} of {one.entries} {_judged(one)}" for _, _, one in parts]
-    return f"request #{first.n}{lane}{of_try}: {answer}{fault}; {', '.join(verdicts)}{_findings(first)}"
+    findings = f" ({_found(first.request_findings)})" if first.request_findings else ""
+    return f"request #{first.n}{lane}{of_try}: {answer}{fault}{_relayed(first)}; {', '.join(verdicts)}{findings}"
+
+
+def _relayed(delivery: Delivery) -> str:
+    """Return what the real endpoint said to a request that was passed on."""
+    relayed = delivery.relayed
+    if relayed is None:
+        return ""
+    result = relayed.failure if relayed.status is None else f"which answered {relayed.status}"
+    return f", relayed to {relayed.host}: {result} after {seconds(relayed.seconds)}"
 
 
 def _judged(delivery: Delivery) -> str:
-    findings = "; ".join(
-        f"{each.rule} {each.pointer}: {each.message}".replace(" :", ":") for each in delivery.findings
-    )
-    return f"{delivery.verdict} ({findings})" if findings else delivery.verdict
+    return f"{delivery.verdict} ({_found(delivery.findings)})" if delivery.findings else delivery.verdict
 
 
-def _findings(delivery: Delivery) -> str:
-    findings = "; ".join(
-        f"{each.rule} {each.pointer}: {each.message}".replace(" :", ":") for each in delivery.request_findings
-    )
-    return f" ({findings})" if findings else ""
+def _found(findings: Sequence[Finding]) -> str:
+    return "; ".join(f"{each.rule}{f' {each.pointer}' if each.pointer else ''}: {each.message}" for each in findings)

@@ -8,17 +8,22 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from harness.capture.store import CaptureWriter
+from harness.ingest.core import IngestSettings
+from harness.ingest.fast_host import serve
+from harness.ingest.faults import FaultScript
+from harness.ingest.lanes import Lanes
 from harness.journal.redaction import without_secrets
 from harness.journal.writer import JournalWriter
 from harness.resources import fixtures
@@ -31,38 +36,46 @@ FOLDER = fixtures() / "mysteries"
 CASES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "causes.yaml").read_text(encoding="utf-8"))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ingest:
-    """An endpoint that takes events with ``token`` (any, when None) and answers ``status``."""
+    """A running ingest endpoint, and what it captures."""
 
-    status: int = 202
-    token: str | None = None
-    port: int = 0
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.read())
-        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
-            return web.Response(status=401)
-        return web.Response(status=self.status)
+    port: int
+    capture: Path
 
 
 @contextlib.asynccontextmanager
 async def ingest(
-    folder: Path, status: int = 202, token: str | None = None, tls: bool = False
+    folder: Path, status: int = 202, token: str | None = None, tls: bool = False, faults: str | None = None
 ) -> AsyncIterator[Ingest]:
-    endpoint = Ingest(status, token)
-    app = web.Application()
-    app.router.add_post("/{path:.*}", endpoint.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    context = self_signed(folder / "endpoint.pem") if tls else None
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    endpoint.port = runner.addresses[0][1]
-    try:
-        yield endpoint
-    finally:
-        await runner.cleanup()
+    """Run an endpoint that takes events with ``token`` (any, when None) and answers ``status``, or as ``faults`` say.
+
+    With ``tls`` its certificate is one that nobody trusts, so that no request ever gets through to it.
+    """
+    capture = folder / "ingest.capture"
+    with CaptureWriter(capture) as writer:
+        if tls:
+            context = self_signed(folder / "endpoint.pem")
+            server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=context)
+            async with server:
+                yield Ingest(server.sockets[0].getsockname()[1], capture)
+            return
+        settings = IngestSettings(frozenset() if token is None else frozenset({token}))
+        script = FaultScript.read(faults or ("[]" if status == 202 else f"[{status}]"))
+        bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        stop = asyncio.Event()
+
+        async def ready(port: int) -> None:
+            bound.set_result(port)
+
+        serving = asyncio.create_task(
+            serve(Lanes(writer, settings, script), "127.0.0.1", 0, stop, ready, pytest.fail)
+        )
+        try:
+            yield Ingest(await bound, capture)
+        finally:
+            stop.set()
+            await serving
 
 
 def self_signed(file: Path) -> ssl.SSLContext:
