@@ -22,7 +22,10 @@ _KEEPALIVE = 90.0
 
 
 def posting(url: str, api_key: str) -> Posting:
-    """Return how batches are posted (SPEC AMB-8): the client waits for an answer for as long as it takes."""
+    """Return how batches are posted (SPEC AMB-8): the client waits for an answer for as long as it takes.
+
+    Not emulated: a Go client goes where an answer with ``Location`` sends it, and what it finds there is the answer.
+    """
     return Posting(
         url=url,
         credential=f"X-API-KEY: {api_key}",

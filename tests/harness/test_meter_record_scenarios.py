@@ -152,6 +152,15 @@ def test_an_arrival_that_comes_several_times_is_several_arrivals() -> None:
     ]
 
 
+def test_no_scenario_on_the_wire_has_amberflos_client_follow_a_redirect() -> None:
+    """A Go client does follow, and the emulated one does not: no scenario may rest on that."""
+    scenarios = read_scenarios([resources.fixtures() / "scenarios" / "amberflo"])
+    scripts = [script for one in scenarios for script in one.lanes.values()]
+    statuses = {fault["status"] for script in scripts for fault in script if "status" in fault}
+    assert {300, 500} <= statuses
+    assert statuses.isdisjoint((301, 302, 303, 307, 308))
+
+
 def test_the_scenarios_of_a_plugin_run_under_its_profile_alone() -> None:
     def listed(*options: str) -> str:
         return CliRunner().invoke(command, [*options, "--list"], standalone_mode=False).output
