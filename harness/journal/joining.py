@@ -12,6 +12,8 @@ from plugin_emulator.journal import Tried
 
 #: Seconds by which an arrival may lie outside of its try: what a busy machine needs to look at its clock.
 _TOLERANCE = 1.0
+#: An arrival that far outside is half as likely as one within: then the answer is the better witness.
+_NEAR = 0.02
 
 TAKEN = ("accepted", "duplicate")
 
@@ -86,7 +88,7 @@ def _likeness(tried: Tried, delivery: Delivery, *, in_time: bool) -> float:
     if not in_time:
         return answered
     off = _off(tried, delivery)
-    return 0.0 if off > _TOLERANCE else 2 * (_TOLERANCE - off) + answered + 0.1
+    return 0.0 if off > _TOLERANCE else 4 / (1 + off / _NEAR) + answered
 
 
 def _off(tried: Tried, delivery: Delivery) -> float:

@@ -1,0 +1,322 @@
+"""One request told from both sides, by a gateway's journal and an ingest endpoint's capture: joined, and compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from mystery import Mystery, ingest
+
+from harness.capture.record import CapturedRequest, Relayed
+from harness.capture.store import CaptureWriter
+from harness.capture.verdict import Finding, Verdict
+from harness.cli.main import main
+from harness.journal.both_sides import Account, Investigation, investigate
+from harness.journal.file import encode
+from plugin_emulator.journal import (
+    Configured,
+    Ended,
+    Fact,
+    Instance,
+    Lost,
+    Metered,
+    Named,
+    Sending,
+    Started,
+    SubjectReading,
+    Tried,
+)
+
+URL = "http://127.0.0.1:8088/v3/openmeter/events"
+QUEUE = {"max_batch_size": 1, "max_coalescing_delay": 1.0, "max_entries": 100, "max_bytes": None}
+SETTINGS = {"ingest_endpoint": URL, "queue": QUEUE}
+BEGINNING: tuple[Fact, ...] = (
+    Started(1.0, "3.16.0"),
+    Configured(1.0, (Instance("p", "metering-and-billing", ("log",), SETTINGS, instance_name="billing"),)),
+    Ended(10.0, "r-1", 9.9, "GET", "/orders", 200, 200, Named("1", "orders"), instances=("p",)),
+    Metered(10.0, "r-1", "p", SubjectReading("header", "x-tenant-id", "acme"), (), (("e-1", "kong.api_request"),)),
+    Sending(10.1, "p", 1, ("e-1",)),
+)
+NO_ANSWER = "closed the connection without an answer"
+
+
+def tried(number: int, at: float, status: int | None, problem: str = "", took: float = 0.1) -> Tried:
+    ok = status is not None and status < 300
+    return Tried(at, "p", 1, number, took, ok, status, problem or ("" if ok else f"answered {status}"))
+
+
+def came(at: float, verdict: Any = "accepted", status: int | None = 202, **members: Any) -> CapturedRequest:
+    event = {"specversion": "1.0", "id": "e-1", "source": "k", "type": "t", "subject": "acme", "data": {"r": "r-1"}}
+    body = json.dumps(event)
+    fixed: dict[str, Any] = {"n": 1, "lane": "", "arrived_at": at, "monotonic": at, "connection": "c"}
+    fixed |= {"method": "POST", "path": "/events", "headers": [], "size": len(body), "status": status}
+    return CapturedRequest(**{**fixed, "verdicts": (Verdict(verdict),), "body": body, **members})
+
+
+class Told:
+    """A journal and a capture, written as told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "journal.jsonl"
+        self.capture = folder / "ingest.capture"
+
+    def __call__(self, facts: tuple[Fact, ...], *requests: CapturedRequest, key: str = "r-1") -> Account:
+        self.journal.write_bytes(b"".join(encode(fact) + b"\n" for fact in facts))
+        self.capture.unlink(missing_ok=True)
+        with CaptureWriter(self.capture) as writer:
+            for number, request in enumerate(requests, 1):
+                writer.append(msgspec.structs.replace(request, n=number))
+        (account,) = investigate(self.capture, self.journal, key).accounts
+        return account
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Told:
+    return Told(tmp_path)
+
+
+def joined(account: Account) -> list[tuple[int | None, int | None]]:
+    """The gateway's number of each try of the only event, and the endpoint's of the request."""
+    (event,) = account.events
+    return [(each.tried and each.tried.number, each.delivery and each.delivery.n) for each in event.attempts]
+
+
+def test_a_batch_whose_first_answer_was_lost_is_joined_and_its_duplicate_explained(tmp_path: Path) -> None:
+    """A gateway and an endpoint at work: the endpoint accepts the batch, drops the answer, and gets it again."""
+
+    async def main() -> tuple[str, Investigation]:
+        async with (
+            ingest(tmp_path, faults="[{drop_answer: true}, 202]") as endpoint,
+            Mystery("header-misspelt", tmp_path, endpoint.port) as mystery,
+        ):
+            (request,) = await mystery.send([{"path": "/orders", "headers": {"x-tenant-id": "acme"}}])
+            end = time.monotonic() + 10
+            while True:
+                await asyncio.sleep(0.02)
+                found = investigate(endpoint.capture, mystery.journal, request, time.time())
+                if time.monotonic() > end or (found.accounts and "delivered at try" in found.accounts[0].line):
+                    return request, found
+
+    request, found = asyncio.run(main())
+    (account,) = found.accounts
+    assert account.request == request
+    assert joined(account) == [(1, 1), (2, 2)]
+    assert account.line.startswith("billed: to 'acme'; delivered at try 2 ")
+    why = (
+        f"the gateway took try 1 for failed ({NO_ANSWER}), the ingest endpoint had accepted the event with request "
+        "#1: that is where the duplicate comes from"
+    )
+    assert account.line.endswith(f"; 1 delivery more is a duplicate: {why} [DLV-2]")
+    assert account.disagreements == (why,)
+    steps = [(step.side, step.text.split(" (took")[0]) for step in account.steps]
+    assert steps[-4:] == [
+        ("ingest endpoint", "request #1 (try 1): no answer [drop_answer]; event 1 of 1 accepted"),
+        ("gateway", f"try 1: {NO_ANSWER}"),
+        ("ingest endpoint", "request #2 (try 2): answered 202; event 1 of 1 duplicate"),
+        ("gateway", "try 2: answered 202: delivered"),
+    ]
+    assert ("gateway", "Route 'orders' of Service 'orders'") in steps
+    # an event's id, and a value it carries, lead to the same account
+    (event,) = account.events
+    assert event.id is not None
+    again = investigate(tmp_path / "ingest.capture", tmp_path / "journal.jsonl", event.id, time.time())
+    assert again.accounts == found.accounts
+    by_value = investigate(tmp_path / "ingest.capture", tmp_path / "journal.jsonl", "acme", time.time())
+    assert by_value.accounts == found.accounts
+
+
+def test_where_both_sides_agree_the_line_is_the_gateways(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
+    assert account.line == "billed: to 'acme'; delivered 200 ms after the answer"
+    assert (joined(account), account.disagreements) == ([(1, 1)], ())
+
+
+def test_a_try_that_never_reached_the_endpoint_has_no_request_there_and_disagrees_with_nothing(told: Told) -> None:
+    facts = (*BEGINNING, tried(1, 10.11, None, "cannot be reached"), tried(2, 10.3, 503), tried(3, 10.5, 202))
+    account = told(facts, came(10.25, "refused", 503), came(10.45))
+    assert joined(account) == [(1, None), (2, 1), (3, 2)]
+    assert account.disagreements == ()
+
+
+def test_tries_that_follow_each_other_at_once_are_told_apart_by_their_answers(told: Told) -> None:
+    facts = (*BEGINNING, tried(1, 10.101, None, "x", 0), tried(2, 10.102, 503, took=0), tried(3, 10.103, 202, took=0))
+    account = told(facts, came(10.103, "refused", 503), came(10.104))
+    assert joined(account) == [(1, None), (2, 1), (3, 2)]
+
+
+def test_where_the_clocks_differ_tries_and_requests_are_joined_by_their_answers(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 503), tried(2, 10.4, 202)), came(70.0, "refused", 503), came(70.2))
+    assert joined(account) == [(1, 1), (2, 2)]
+    assert account.disagreements[1] == (
+        "request #2 came 59.8 s outside of try 2: the clocks differ, or it is another delivery"
+    )
+    texts = [step.text for step in account.steps]
+    assert texts.index("request #2 (try 2): answered 202; event 1 of 1 accepted") < len(texts) - 1
+
+
+def test_an_event_that_the_endpoint_has_although_the_gateway_gave_it_up_is_billed(told: Told) -> None:
+    lost = Lost(10.3, "p", ("e-1",), "RET-2", "max_retry_time is over", 1)
+    account = told((*BEGINNING, tried(1, 10.2, None, NO_ANSWER), lost), came(10.15, status=None, fault="drop_answer"))
+    assert account.line == (
+        "billed: to 'acme'; the ingest endpoint accepted the event with request #1, which the gateway does not know: "
+        f"to it the event is lost, max_retry_time is over, 1 try: the ingest endpoint {URL} {NO_ANSWER} [DLV-2]"
+    )
+
+
+def test_an_event_that_the_gateway_delivered_and_the_capture_does_not_have_is_disputed(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 202)))
+    assert account.line == (
+        f"disputed: the gateway delivered it to the ingest endpoint {URL} with try 1, the capture does not have it: "
+        "another ingest endpoint, or another capture file?"
+    )
+
+
+def test_an_event_that_the_gateway_took_for_delivered_and_the_endpoint_refused_is_lost(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 202)), came(10.15, "refused", 202, fault="202"))
+    assert account.line == (
+        "lost: the gateway took try 1 for delivered (answered 202), at the ingest endpoint the event is refused; the "
+        "ingest endpoint's fault script had it so (202)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (
+            came(10.15, status=400, verdicts=(Verdict("invalid", (Finding("EVT-1", "/0/subject", "is empty"),)),)),
+            "answered 400; the event is invalid: EVT-1 /0/subject: is empty [RET-6]",
+        ),
+        (came(10.15, "refused", 400), "answered 400; another event of its batch is invalid [RET-6]"),
+        (
+            came(10.15, "refused", 400, fault="400"),
+            "answered 400; the ingest endpoint's fault script had it so (400) [RET-6]",
+        ),
+    ],
+)
+def test_the_endpoint_says_why_it_does_not_take_an_event(told: Told, request_: CapturedRequest, why: str) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 400)), request_)
+    assert account.line == f"under way: try 1 failed and another one follows: the ingest endpoint {URL} {why}"
+
+
+def test_an_answer_that_is_not_the_endpoints_is_named(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 502), tried(2, 10.4, 202)), came(10.15), came(10.35, "duplicate"))
+    assert "something between the two answered" in account.disagreements[0]
+    assert "that is where the duplicate comes from" in account.disagreements[0]
+
+
+def test_a_delivery_that_is_none_of_the_gateways_tries_is_named(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 202)), came(10.15), came(500.0, "duplicate"))
+    assert joined(account) == [(1, 1), (None, 2)]
+    assert account.disagreements == ("request #2 is none of the gateway's tries: a replay, or another gateway?",)
+    assert account.outcome == "billed"
+
+
+def test_a_request_without_an_event_whose_id_the_capture_has_all_the_same_is_disputed(told: Told) -> None:
+    dropped = Metered(10.0, "r-1", "p", SubjectReading("header", "x"), rule="DRP-1", reason="no header 'x'")
+    account = told((*BEGINNING[:3], dropped), came(10.15))
+    assert account.line == (
+        "disputed: no header 'x'; but the capture has an event that carries its id: another metering plugin, or "
+        "another gateway? [DRP-1]"
+    )
+    assert [event.id for event in account.events] == ["e-1"]
+
+
+def test_a_dropped_request_is_explained_by_the_journal_alone(told: Told) -> None:
+    dropped = Metered(10.0, "r-1", "p", SubjectReading("header", "x"), rule="DRP-1", reason="no header 'x'")
+    account = told((*BEGINNING[:3], dropped))
+    assert (account.line, account.events) == ("not billed: no header 'x' [DRP-1]", ())
+
+
+def test_an_event_that_only_the_capture_has_is_explained_by_it_and_the_journals_silence_named(told: Told) -> None:
+    relayed = Relayed("us.example", 0.25, 202)
+    account = told(BEGINNING[:2], came(10.15, relayed=relayed), key="e-1")
+    assert account.line == "billed: accepted with delivery 1 of 1 delivery"
+    assert account.request is None
+    assert account.disagreements == ("the journal knows nothing of it: another gateway, or another journal?",)
+    assert [step.text for step in account.steps] == [
+        "request #1: answered 202, relayed to us.example: which answered 202 after 250 ms; event 1 of 1 accepted"
+    ]
+    invalid = came(10.15, status=400, verdicts=(Verdict("invalid", (Finding("EVT-1", "", "is no object"),)),))
+    assert told(BEGINNING[:2], invalid, key="e-1").line == "not billed: invalid: EVT-1: is no object [EVT-1]"
+
+
+def test_one_side_alone_is_enough(told: Told) -> None:
+    told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
+    (gateways,) = investigate(None, told.journal, "e-1").accounts
+    assert gateways.line == "billed: to 'acme'; delivered 200 ms after the answer"
+    assert (gateways.request, joined(gateways)) == ("r-1", [(1, None)])
+    (endpoints,) = investigate(told.capture, None, "e-1").accounts
+    assert (endpoints.line, endpoints.disagreements) == ("billed: accepted with delivery 1 of 1 delivery", ())
+    assert investigate(told.capture, told.journal, "nobody").accounts == ()
+
+
+def test_with_several_events_the_worst_decides_and_a_batch_at_the_endpoint_is_told_once(told: Told) -> None:
+    two = SubjectReading("header", "x-tenant-id", "acme")
+    events = (("e-1", "t"), ("e-2", "t"))
+    facts = (*BEGINNING[:3], Metered(10.0, "r-1", "p", two, (), events), Sending(10.1, "p", 1, ("e-1", "e-2")))
+    both = [{"specversion": "1.0", "id": id_, "source": "k", "type": "t", "subject": "acme"} for id_, _ in events]
+    verdicts = (Verdict("accepted"), Verdict("refused"))
+    account = told((*facts, tried(1, 10.2, 202)), came(10.15, verdicts=verdicts, body=json.dumps(both)))
+    assert [event.outcome for event in account.events] == ["billed", "lost"]
+    assert account.outcome == "lost"
+    endpoint = [step.text for step in account.steps if step.side == "ingest endpoint"]
+    assert endpoint == ["request #1 (try 1): answered 202; event 1 of 2 accepted, event 2 of 2 refused"]
+
+
+def test_hundreds_of_tries_are_all_joined(told: Told) -> None:
+    failed = [tried(number, 10.1 + number, 503) for number in range(1, 301)]
+    requests = [came(10.05 + number, "refused", 503) for number in range(1, 301)]
+    account = told((*BEGINNING, *failed), *requests)
+    assert joined(account) == [(number, number) for number in range(1, 301)]
+
+
+Verb = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def verb(capsys: pytest.CaptureFixture[str]) -> Verb:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main([*arguments])
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+def test_both_verbs_print_the_same_account(told: Told, verb: Verb) -> None:
+    account = told(
+        (*BEGINNING, tried(1, 10.2, None, NO_ANSWER), tried(2, 10.4, 202)), came(10.15), came(10.35, "duplicate")
+    )
+    files = ["--capture", str(told.capture), "--journal", str(told.journal)]
+    code, out, _ = verb("capture", "explain", "r-1", *files)
+    assert (code, out.splitlines()[0]) == (0, account.line)
+    assert "  ! the gateway took try 1 for failed" in out
+    assert '  captured: {"specversion":"1.0","id":"e-1"' in out
+    assert verb("explain", "r-1", *files) == verb("explain", "--last", *files) == (0, out, "")
+    code, out, _ = verb("capture", "explain", "e-1", *files, "--json")
+    document = json.loads(out)
+    assert (code, document["key"], document["accounts"][0]["line"]) == (0, "e-1", account.line)
+    assert msgspec.convert(document, Investigation) == investigate(told.capture, told.journal, "e-1", time.time())
+
+
+def test_what_neither_side_knows_ends_with_1_and_a_file_that_is_not_there_with_2(told: Told, verb: Verb) -> None:
+    told(BEGINNING)
+    files = ["--capture", str(told.capture), "--journal", str(told.journal)]
+    code, out, _ = verb("capture", "explain", "nobody", *files)
+    assert (code, out.count("\n")) == (1, 1)
+    assert "nothing is known of 'nobody'" in out
+    assert verb("capture", "explain", "nobody", *files, "--json")[:2] == (1, '{"key":"nobody","accounts":[]}\n')
+    assert verb("explain", "nobody", *files)[0] == 2
+    for missing in ("journal", "capture"):
+        other = [part if part != str(getattr(told, missing)) else "none" for part in files]
+        code, _, err = verb("capture", "explain", "r-1", *other)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "none: cannot be read" in err
+    assert verb("explain", "--not-billed", *files)[0] == 2
