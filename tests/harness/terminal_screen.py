@@ -20,7 +20,10 @@ COLUMNS, LINES = 200, 40
 
 
 class Terminal:
-    """A program on a terminal of COLUMNS × LINES. ``written`` is every byte that it has written so far."""
+    """A program on a terminal of COLUMNS × LINES. ``written`` is every byte that it has written so far.
+
+    What is written while nobody is ``looking`` is read, which is quick, and does not get onto the screen.
+    """
 
     def __init__(self, *command: str, directory: Path, **environ: str) -> None:
         self._end, other = pty.openpty()
@@ -36,6 +39,7 @@ class Terminal:
         )
         os.close(other)
         self.written = b""
+        self.looking = True
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self._screen)
 
@@ -58,7 +62,8 @@ class Terminal:
             if ready:
                 part = os.read(self._end, 1 << 16)
                 self.written += part
-                self._stream.feed(part)
+                if self.looking:
+                    self._stream.feed(part)
 
     def type(self, keys: str) -> None:
         """Type on the terminal."""
