@@ -204,6 +204,9 @@ def command(
         raise click.Abort
     written = ", ".join(map(str, files.write()))
     console.print(f"Report: {written}", style="dim", markup=False, highlight=False)
+    if tally.scenarios and not tally.judged:
+        reason = tally.scenarios[0].reason
+        raise CannotContinue(f"nothing was tested: every scenario was skipped, the first because: {reason}")
     return 0 if tally.good else EXIT_WRONG
 
 

@@ -168,9 +168,14 @@ class Tally:
 
     @property
     def good(self) -> bool:
-        """Whether nothing failed and at least one scenario was run."""
+        """Whether nothing failed and at least one scenario was run: skipped ones prove nothing."""
         bad = self.count(Verdict.FAIL) + self.count(Verdict.ERROR)
-        return bad == 0 and bool(self.scenarios) and self.finished is not None and self.finished.aborted is None
+        return bad == 0 and self.judged and self.finished is not None and self.finished.aborted is None
+
+    @property
+    def judged(self) -> bool:
+        """Whether any scenario was run and not skipped."""
+        return self.count(Verdict.SKIP) < len(self.scenarios)
 
 
 def rule_verdict(rule: str, scenario: ScenarioFinished) -> Verdict:

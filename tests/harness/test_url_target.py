@@ -74,6 +74,15 @@ def test_scenarios_are_run_against_a_gateway_that_is_configured_through_its_admi
     assert "skipped lif-1-killed-gateway: target url cannot be stopped and started again" in done.stdout
 
 
+def test_a_run_that_skips_everything_has_proven_nothing_and_says_so(gateway: dict[str, str], tmp_path: Path) -> None:
+    where = ["--proxy-url", gateway["proxy"], "--admin-url", gateway["admin"]]
+    done = conformance(*where, "--profile", "amberflo-0.2", *chosen("amb-8-post"), "--json", "-", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nothing was tested: every scenario was skipped, the first because: no setting leads" in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["ok"], report["totals"]["skip"]) == (False, 1)
+
+
 def test_what_needs_the_services_port_is_skipped_where_services_must_lead_elsewhere(
     gateway: dict[str, str], tmp_path: Path
 ) -> None:
