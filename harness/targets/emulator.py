@@ -5,6 +5,7 @@ The only module of the suite that knows the emulator's insides. It runs them; it
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,6 +95,11 @@ def pipeline_events(
     return results
 
 
+def _as_file(state: Mapping[str, Any]) -> str:
+    """Return a configuration as a state file in which nothing is to be filled in from the environment."""
+    return json.dumps(state, ensure_ascii=False).replace("${{", "\\u0024{{")
+
+
 def _linted(plugin: Mapping[str, Any]) -> Mapping[str, Any]:
     profile = metering_plugins().get(plugin["name"])
     return {} if profile is None else _LINTED[profile.plugin]
@@ -141,8 +147,10 @@ class EmulatorTarget:
 
     def _start_process(self) -> None:
         assert self._directory is not None
+        # Its configuration is there before it listens: nobody is told that there is no such Route.
         config = self._directory.path / "kong.yml"
-        config.write_text(_EMPTY_STATE, encoding="utf-8")
+        config.touch(0o600)
+        config.write_text(_as_file(self._state) if self._state else _EMPTY_STATE, encoding="utf-8")
         options = ["--echo-upstream", "--admin-port", "0", "--proxy-port", str(self._proxy_port), "--json"]
         options += ["--config", str(config), "--gateway", self.version, "--subject-form", self._subject_form]
         for plugin, given in self._plugin_options.items():
@@ -167,7 +175,7 @@ class EmulatorTarget:
         """Start the gateway process anew when plugins were made with other options; what was queued is lost."""
         if options == self._plugin_options:
             return
-        self._plugin_options = options
+        self._plugin_options, self._state = options, {}
         if self._process is not None:
             self._process.stop()
             self._start_process()
@@ -185,7 +193,6 @@ class EmulatorTarget:
         self._logged += self._process.error_lines(self._log_mark)
         self._log_mark = 0
         self._start_process()
-        self._load(self._state)
 
     def freeze(self, seconds: float) -> None:
         """Stop the gateway process where it is, and have it go on after ``seconds``."""
