@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
@@ -199,6 +200,63 @@ def test_a_journal_that_cannot_be_written_ends_the_gateway_before_it_serves(
         main(["gateway", "--config", str(FOLDER / "empty-header.yaml"), "--journal", str(tmp_path / "no" / "j")])
     assert end.value.code == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_once_and_the_gateway_goes_on_serving() -> None:
+    with gateway(FOLDER / "header-misspelt.yaml", "--journal", "/dev/full", "--json") as process:
+        assert process.stdout is not None and process.stderr is not None
+        proxy = json.loads(process.stdout.readline())["proxy"]
+        line = process.stderr.readline()
+        assert line == "kong-metering gateway: [warn] /dev/full: cannot be written any more: No space left on device\n"
+        for _ in range(3):
+            ask(f"{proxy}/orders")
+            time.sleep(0.06)  # more than a fact waits in memory
+        process.terminate()
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 0
+
+
+def test_a_journal_with_a_limit_keeps_to_it_and_is_explained_from_both_of_its_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal, older = tmp_path / "journal.jsonl", tmp_path / "journal.jsonl.1"
+    options = ["--journal", str(journal), "--journal-limit", "1MB", "--json"]
+    with gateway(FOLDER / "header-misspelt.yaml", *options) as process:
+        assert process.stdout is not None
+        proxy = json.loads(process.stdout.readline())["proxy"].removeprefix("http://")
+        connection = http.client.HTTPConnection(proxy, timeout=10)
+        requests = []
+        while not older.exists():
+            connection.request("GET", "/orders", headers={"x-tennant-id": "acme"})
+            answer = connection.getresponse()
+            answer.read()
+            requests.append(answer.getheader("X-Kong-Request-Id"))
+    assert journal.stat().st_size + older.stat().st_size <= 1_000_000
+    for request in (requests[0], requests[-1]):
+        code, out, _ = explained(capsys, "--journal", str(journal), str(request))
+        assert (code, out.splitlines()[0]) == (
+            0,
+            "not billed: no header 'x-tenant-id' in the request, but a similar one: 'x-tennant-id' [DRP-1]",
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--journal-limit", "1MB"], "--journal-limit needs --journal"),
+        (["--journal", "j", "--journal-limit", "10KB"], "'10KB' is less than 1,000,000 bytes"),
+        (["--journal", "/dev/null", "--journal-limit", "1MB"], "/dev/null: is no ordinary file"),
+        (["--journal", "{config}"], "is not a journal; choose another file"),
+    ],
+)
+def test_a_journal_that_cannot_be_as_asked_for_ends_the_gateway_with_one_line(
+    capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    config = str(FOLDER / "empty-header.yaml")
+    with pytest.raises(SystemExit) as end:
+        main(["gateway", "--config", config, *(option.format(config=config) for option in options)])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def view(*facts: Any) -> str:
