@@ -22,6 +22,7 @@ from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
 from harness.ingest.host import PortError, Serve
 from harness.ingest.lanes import Lanes
+from harness.ingest.seen_entries import DEFAULT_REMEMBERED
 
 from .main import CannotContinue
 from .sizes import Size
@@ -82,7 +83,10 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 )
 @click.option("--profile", type=click.Choice(list(APIS)), default=DEFAULT.name, show_default=True, help="Whose API.")
 @click.option(
-    "--relay", "relay_url", metavar="URL", help="Pass requests on to the real endpoint, e.g. https://us.api.konghq.com."
+    "--relay",
+    "relay_url",
+    metavar="URL",
+    help="Pass requests on to the real endpoint, e.g. https://us.api.konghq.com.",
 )
 @click.option(
     "--relay-ca",
@@ -92,6 +96,14 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 @click.option("--path-suffix", show_default="the profile's", help="What a path must end in.")
 @click.option("--lenient", is_flag=True, help="Refuse only what the real API refuses; report the rest.")
 @click.option("--thorough", is_flag=True, help="Ask every validator about every entry: slower.")
+@click.option(
+    "--remember",
+    type=click.IntRange(min=1),
+    default=DEFAULT_REMEMBERED,
+    show_default=True,
+    metavar="N",
+    help="Know at least the last N events again as duplicates; some 100 bytes of memory each, twice N at most.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @click.option("--aspects", is_flag=True, help="Also print what, whom, when, how much and where of each entry.")
 @click.option("--quiet", is_flag=True, help="Print nothing per request.")
@@ -121,6 +133,7 @@ def command(
     path_suffix: str | None,
     lenient: bool,
     thorough: bool,
+    remember: int,
     as_json: bool,
     aspects: bool,
     quiet: bool,
@@ -133,7 +146,7 @@ def command(
     SIGINT or SIGTERM ends it with a summary.
     """
     api = APIS[profile]
-    settings = IngestSettings(_tokens(token_env), api, path_suffix, lenient, thorough)
+    settings = IngestSettings(_tokens(token_env), api, path_suffix, lenient, thorough, remember)
     script = FaultScript.read(faults) if faults is not None else FaultScript()
     console = IngestConsole(Console(highlight=False), as_json, quiet, aspects)
     stand_in, stands_in = None, None
@@ -229,9 +242,7 @@ def _host(server: str, lanes: Lanes, stand_in: StandIn | None, upstream: Upstrea
     return fast_serve
 
 
-def _standing_in(
-    ca_dir: Path, hosts: tuple[str, ...], host: str, proxy_port: int | None
-) -> tuple[StandIn, StandsIn]:
+def _standing_in(ca_dir: Path, hosts: tuple[str, ...], host: str, proxy_port: int | None) -> tuple[StandIn, StandsIn]:
     """Return what stands in for ``hosts``, and what to say of it."""
     if not hosts:
         raise click.UsageError("--ca-dir needs --stand-in-for HOST: this profile has no host of its own")

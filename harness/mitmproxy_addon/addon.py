@@ -44,6 +44,7 @@ _OF_THE_ENDPOINT = frozenset(
         "metering_path_suffix",
         "metering_lenient",
         "metering_thorough",
+        "metering_remember",
         "metering_faults",
     }
 )

@@ -15,6 +15,7 @@ from harness.capture.store import LEAST_LIMIT
 from harness.ingest.apis import APIS, DEFAULT
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
+from harness.ingest.seen_entries import DEFAULT_REMEMBERED
 from harness.ingest.upstream import Upstream, UpstreamError
 from plugin_emulator.documents import InvalidDocument
 
@@ -32,6 +33,7 @@ def add_options(loader: Loader) -> None:
         "Largest size of that file, e.g. 2GB. When it is reached, requests are answered 503.",
     )
     add("metering_keep", int, 500, "Most flows in the view; older ones are removed from it, not from the capture.")
+    add("metering_remember", int, DEFAULT_REMEMBERED, "Events known again as duplicates, at least; 100 bytes each.")
     add("metering_faults", str, "", "Fault script: a YAML or JSON file, or the script itself: '[503, 202]'.")
     add("metering_path_suffix", str, "", "What a path must end in; empty: the profile's.")
     add("metering_lenient", bool, False, "Refuse only what the real API refuses; report the rest.")
@@ -52,6 +54,8 @@ def ingest_settings(options: Any) -> IngestSettings:
     profile = options.metering_profile
     if profile not in APIS:  # mitmproxy's choices are advice
         raise exceptions.OptionsError(f"metering_profile: {profile!r} is none of {', '.join(APIS)}")
+    if options.metering_remember < 1:
+        raise exceptions.OptionsError("metering_remember: must be at least 1")
     tokens = frozenset({_token(options.metering_token_env)}) if options.metering_token_env else frozenset[str]()
     return IngestSettings(
         tokens,
@@ -59,6 +63,7 @@ def ingest_settings(options: Any) -> IngestSettings:
         options.metering_path_suffix or None,
         options.metering_lenient,
         options.metering_thorough,
+        options.metering_remember,
     )
 
 
