@@ -9,9 +9,16 @@ from pathlib import Path
 import click
 
 from harness.cli.main import main
+from harness.cli.sizes import Size
+from harness.journal.writer import LEAST_LIMIT
 from harness.targets.scratch_folder import ScratchFolder
 from plugin_emulator.documents import InvalidDocument
-from plugin_emulator.gateway.kong_environment import STRING_VARIABLE, KongEnvironment, read_environment
+from plugin_emulator.gateway.kong_environment import (
+    JOURNAL_LIMIT_VARIABLE,
+    STRING_VARIABLE,
+    KongEnvironment,
+    read_environment,
+)
 from plugin_emulator.log_line import LogLine, from_level
 
 _EMPTY_STATE = '_format_version: "3.0"\n'
@@ -35,6 +42,7 @@ def run(command: list[str]) -> None:
         for problem in error.problems:
             click.echo(f"kong-metering gateway: {problem}", err=True)
         sys.exit(2)
+    _check_limit(asked.journal_limit)
     log = from_level(asked.log_level, lambda line: click.echo(f"kong-metering gateway: {line}", err=True))
     for note in asked.notes:
         log(LogLine.at("notice", note))
@@ -57,7 +65,20 @@ def arguments(asked: KongEnvironment, config: Path) -> list[str]:
         words.append("--no-admin")
     else:
         words += ["--admin-host", asked.admin.host, "--admin-port", str(asked.admin.port)]
+    if asked.journal is not None:
+        words += ["--journal", asked.journal]
+    if asked.journal_limit is not None:
+        words += ["--journal-limit", asked.journal_limit]
     return [*words, "--echo-upstream"] if asked.echo_upstream else words
+
+
+def _check_limit(limit: str | None) -> None:
+    """End with the variable's name for a size that is none; the option's would tell its reader nothing."""
+    try:
+        Size(LEAST_LIMIT)(limit)
+    except click.BadParameter as error:
+        click.echo(f"kong-metering gateway: {JOURNAL_LIMIT_VARIABLE}: {error.message}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ VERSION_VARIABLE = "KONG_METERING_GATEWAY"
 ECHO_VARIABLE = "KONG_METERING_ECHO_UPSTREAM"
 SUBJECT_FORM_VARIABLE = "KONG_METERING_SUBJECT_FORM"
 SUBJECT_FORMS = ("username", "prefixed-id")
+JOURNAL_VARIABLE = "KONG_METERING_JOURNAL"
+JOURNAL_LIMIT_VARIABLE = "KONG_METERING_JOURNAL_LIMIT"
 
 _UNDERSTOOD = frozenset(
     {
@@ -34,6 +36,8 @@ _UNDERSTOOD = frozenset(
         VERSION_VARIABLE,
         ECHO_VARIABLE,
         SUBJECT_FORM_VARIABLE,
+        JOURNAL_VARIABLE,
+        JOURNAL_LIMIT_VARIABLE,
     }
 )
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})(?P<flags>(?:\s+\S+)*)")
@@ -55,6 +59,8 @@ class KongEnvironment:
     ``config_file`` is the declarative configuration's path, ``config_text`` its text; with neither the gateway starts
     empty, as Kong does. ``admin`` None: no Admin API. ``notes`` are lines for an operator; they name variables, never
     their values. ``subject_form`` is how events name Consumers, ``log_level`` the least serious level of log lines.
+    ``journal`` is the path of the file that gets the life of each request, ``journal_limit`` its largest size as
+    written, such as ``500MB``.
     """
 
     proxy: Listener
@@ -66,6 +72,8 @@ class KongEnvironment:
     subject_form: str = SUBJECT_FORMS[0]
     log_level: str = DEFAULT_LOG_LEVEL
     notes: tuple[str, ...] = ()
+    journal: str | None = None
+    journal_limit: str | None = None
 
 
 def read_environment(environ: Mapping[str, str]) -> KongEnvironment:
@@ -87,6 +95,10 @@ def read_environment(environ: Mapping[str, str]) -> KongEnvironment:
     if config_file and config_text:
         notes.append(f"{STRING_VARIABLE} has no effect: {FILE_VARIABLE} goes first")
         config_text = None
+    journal = environ.get(JOURNAL_VARIABLE) or None
+    journal_limit = environ.get(JOURNAL_LIMIT_VARIABLE) or None
+    if journal_limit and not journal:
+        problems.append(Problem(f"{JOURNAL_LIMIT_VARIABLE}: there is no journal", hint=f"set {JOURNAL_VARIABLE}"))
     notes += [
         f"{name} has no effect in the emulated gateway"
         for name in sorted(environ)
@@ -96,7 +108,17 @@ def read_environment(environ: Mapping[str, str]) -> KongEnvironment:
         raise InvalidDocument(problems)
     assert proxy is not None
     return KongEnvironment(
-        proxy, admin, config_file, config_text, version, echo, subject_form, log_level, tuple(notes)
+        proxy,
+        admin,
+        config_file,
+        config_text,
+        version,
+        echo,
+        subject_form,
+        log_level,
+        tuple(notes),
+        journal,
+        journal_limit,
     )
 
 

@@ -14,12 +14,21 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from harness.journal.explain import explain
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
 def kong(**variables: str) -> Iterator[str]:
     """Run it with these variables; gives the URL of its Admin API."""
+    with gateway(**variables) as (_, admin):
+        yield admin
+
+
+@contextmanager
+def gateway(**variables: str) -> Iterator[tuple[str, str]]:
+    """Run it with these variables; gives the URLs of proxy and Admin API."""
     places = {"KONG_PROXY_LISTEN": "127.0.0.1:0", "KONG_ADMIN_LISTEN": "127.0.0.1:0"}
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), **places, **variables}
     command = [sys.executable, "-m", "harness.cli.kong_gateway"]
@@ -28,7 +37,7 @@ def kong(**variables: str) -> Iterator[str]:
         try:
             lines = [process.stdout.readline(), process.stdout.readline()]
             assert lines[1].startswith("Admin API "), lines
-            yield lines[1].split()[-1]
+            yield lines[0].split()[1], lines[1].split()[-1]
         finally:
             process.terminate()
 
@@ -87,3 +96,33 @@ def test_lines_below_the_log_level_are_not_shown(level: str, told: bool) -> None
 def test_the_admin_api_tells_the_log_level() -> None:
     with kong(KONG_LOG_LEVEL="crit") as admin:
         assert asked(f"{admin}/debug/node/log-level") == (200, {"message": "log level: crit"})
+
+
+def test_a_gateway_with_a_journal_can_be_explained(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    config = CHECKOUT / "fixtures" / "mysteries" / "plugin-switched-off.yaml"
+    variables = {"KONG_METERING_JOURNAL": str(journal), "KONG_METERING_JOURNAL_LIMIT": "5 MB"}
+    variables |= {"KONG_DECLARATIVE_CONFIG": str(config), "KONG_METERING_ECHO_UPSTREAM": "on"}
+    with gateway(**variables) as (proxy, _), urlopen(f"{proxy}/orders", timeout=20) as answer:
+        request = str(answer.headers["X-Kong-Request-Id"])
+    assert explain(journal, request).line.startswith(
+        "not billed: the metering-and-billing plugin billing is switched"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"KONG_METERING_JOURNAL_LIMIT": "5MB"}, "there is no journal (set KONG_METERING_JOURNAL)"),
+        (
+            {"KONG_METERING_JOURNAL": "j", "KONG_METERING_JOURNAL_LIMIT": "much"},
+            "'much' is not a size: write e.g. 500MB, 2GB or 64KiB.",
+        ),
+        (
+            {"KONG_METERING_JOURNAL": "j", "KONG_METERING_JOURNAL_LIMIT": "1"},
+            "'1' is less than 1,000,000 bytes.",
+        ),
+    ],
+)
+def test_a_limit_that_cannot_be_kept_is_told_by_the_variables_name(variables: dict[str, str], said: str) -> None:
+    assert ended(**variables) == (2, [f"kong-metering gateway: KONG_METERING_JOURNAL_LIMIT: {said}"])
