@@ -118,4 +118,4 @@ class MeteringPlugin(Protocol):
         """Return what happens in virtual time when a schedule comes true: arrivals and the ingest's answers."""
 
     def start(self, process: PluginProcess, options: Any) -> InstanceMaker:
-        """Begin to work in a gateway process, with ``options``; called inside its event loop."""
+        """Begin to work in a gateway process, with ``options``; called inside its event loop, once for each name."""

@@ -84,6 +84,6 @@ def metering_runtime(
     of_plugin = plugin_options(options or {})
     makers: dict[str, Maker] = {}
     for plugin in METERING_PLUGINS:
-        maker = plugin.start(process, of_plugin[plugin.names[0]])
-        makers |= dict.fromkeys(plugin.names, (maker, plugin.phases))
+        for name in plugin.names:
+            makers[name] = (plugin.start(process, of_plugin[plugin.names[0]]), plugin.phases)
     return MeteringRuntime(makers, log, observe)

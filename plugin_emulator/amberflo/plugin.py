@@ -62,7 +62,10 @@ class Amberflo:
         return trace(schedule)
 
     def start(self, process: PluginProcess, options: Options) -> InstanceMaker:
-        """Begin to work in a gateway process: all instances share one client, unless told otherwise (SPEC AMB-10)."""
+        """Begin to work: all instances share one client, unless told otherwise (SPEC AMB-10).
+
+        Each name is a plugin server of its own in Kong's configuration, and so a process with a client of its own.
+        """
         new_id = id_source()
         schedule = retry_schedule(options.client, random.random)
 

@@ -23,11 +23,11 @@ _OF_THE_CLIENT: dict[str, Value] = {"apiKey": None, "batchSize": 10, "intervalSe
 )
 def client_shared(linted: LintedPlugin) -> Iterator[Remark]:
     """``apiKey``, ``batchSize``, ``intervalSeconds`` or ``debug`` is another than in the first instance."""
-    running = linted.surroundings.running
-    firsts = [running[name][0] for name in linted.kind.names if running.get(name)]
-    if not linted.runs or not firsts:
+    # Another name is another plugin server, a process of its own.
+    same = linted.surroundings.running.get(linted.plugin.name)
+    if not linted.runs or not same:
         return
-    first = min(firsts, key=lambda each: each.place)
+    first = same[0]
     if first.place == linted.placed.place:
         return
     for name, default in _OF_THE_CLIENT.items():

@@ -117,6 +117,13 @@ def test_amb_10_what_the_one_client_is_made_of_is_to_be_the_same_in_all_instance
     ]
 
 
+def test_amb_10_another_name_is_another_process_and_so_another_client() -> None:
+    named = amberflo({"apiKey": Reference("OTHER"), "batchSize": 50}, "b", name="metering")
+    assert rules(amberflo(), named, KEY_AUTH) == []
+    again = amberflo({"batchSize": 20}, "c", name="metering")
+    assert rules(amberflo(), named, again, KEY_AUTH) == ["client-shared"] * 2  # apiKey and batchSize
+
+
 # --------------------------------------------------------------------------------- whom a record bills
 
 

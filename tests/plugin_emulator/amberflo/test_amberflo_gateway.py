@@ -213,6 +213,22 @@ def test_amb10_the_first_requests_key_is_everybodys(shared: bool, keys: list[str
     run(test, *two_keys(), shared_client=shared)
 
 
+def test_amb10_each_name_of_the_plugin_has_a_client_of_its_own() -> None:
+    first, second = two_keys()
+
+    async def test(b: AmberfloBench) -> None:
+        async with b.client() as client:
+            await client.get("/anything", ALICE)
+            await b.sink.got(1)
+            await client.get("/open", "x-who: beta")
+        requests = await b.sink.requests(2)
+        assert [request.header("x-api-key") for request in requests] == [KEY, "other-key"]
+        ids = {record["uniqueId"] for record in b.sink.records}
+        assert len(ids) == 2
+
+    run(test, first, second | {"name": "metering"})
+
+
 def test_amb10_a_request_without_a_customer_does_not_make_the_client() -> None:
     async def test(b: AmberfloBench) -> None:
         async with b.client() as client:
