@@ -43,8 +43,9 @@ def client_shared(linted: LintedPlugin) -> Iterator[Remark]:
 @rule(
     "debug-not-off",
     Severity.INFO,
-    "In debug mode the client writes every record, customers included, into the gateway's log; since it is one client"
-    " for all instances, debug: false belongs in each of them.",
+    "In debug mode the client writes every record, customers included, and every answer into the gateway's log once"
+    " more (client 2.0.2 writes a record in any mode when it takes it in and when it sends it); since there is one"
+    " client for all instances, debug: false belongs in each of them.",
     "AMB-10",
 )
 def debug_not_off(linted: LintedPlugin) -> Iterator[Remark]:
@@ -57,7 +58,7 @@ def debug_not_off(linted: LintedPlugin) -> Iterator[Remark]:
         return
     at, fix = ("config", "debug"), "write debug: false"
     if value is True:
-        yield Remark("every record is written into the gateway's log", fix, at, Severity.WARNING)
+        yield Remark("every record and answer is written into the gateway's log once more", fix, at, Severity.WARNING)
     elif value is None:
         yield Remark("debug: false is missing: it is off only as long as nobody says otherwise", fix, at)
 
