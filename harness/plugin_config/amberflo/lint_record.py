@@ -107,7 +107,7 @@ def replacements_overlap(linted: LintedPlugin) -> Iterator[Remark]:
     # Only dimensions that come from headers are transformed (AMB-3).
     if not isinstance(replacements, dict) or not dimensions:
         return
-    pairs = [(old, new) for old, new in replacements.items() if old and isinstance(new, str)]
+    pairs = [(old, new) for old, new in replacements.items() if isinstance(new, str)]
     for (one, instead_of_one), (other, instead_of_other) in combinations(pairs, 2):
         if _touch(one, other) or _touch(instead_of_one, other) or _touch(instead_of_other, one):
             message = f"what becomes of a value depends on whether {one!r} or {other!r} is replaced first"
@@ -116,7 +116,10 @@ def replacements_overlap(linted: LintedPlugin) -> Iterator[Remark]:
 
 
 def _touch(text: str, wanted: str) -> bool:
-    """Return whether ``text`` holds ``wanted`` or a part of it that may be completed by what is around."""
+    """Return whether ``text`` holds ``wanted`` or a part of it that may be completed by what is around.
+
+    An empty ``wanted`` is everywhere: what stands for it goes between any two characters.
+    """
     if wanted in text or (text in wanted and len(wanted) > max(len(text), 1)):
         return True
     parts = range(1, min(len(text), len(wanted)))
