@@ -16,5 +16,6 @@ command = Verbs(
         "query": ("capture_query", "Ask a capture in SQL; it is only read."),
         "replay": ("capture_replay", "Send the captured batches again, to another endpoint."),
         "report": ("capture_report", "One HTML page with the timeline of deliveries."),
+        "serve": ("capture_serve", "Search, filter and explain its events in the browser."),
     },
 )
