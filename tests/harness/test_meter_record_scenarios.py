@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -159,6 +160,15 @@ def test_no_scenario_on_the_wire_has_amberflos_client_follow_a_redirect() -> Non
     statuses = {fault["status"] for script in scripts for fault in script if "status" in fault}
     assert {300, 500} <= statuses
     assert statuses.isdisjoint((301, 302, 303, 307, 308))
+
+
+@pytest.mark.parametrize(
+    "line", ["[error] amberflo x: no customer: …", "2026/01/01 01:01:01 [info] 1#0: [amberflo:7] ERROR: which customer?"]
+)
+def test_amb_1_the_line_in_the_log_is_known_by_what_it_says_and_not_by_the_emulators_words(line: str) -> None:
+    """A Go plugin writes its level itself, and Kong puts its own before it."""
+    (scenario,) = read_scenarios([resources.fixtures() / "scenarios" / "amberflo" / "amb-1-no-customer.yaml"])
+    assert re.search(scenario.expect["log"][0]["matches"], line)
 
 
 def test_the_scenarios_of_a_plugin_run_under_its_profile_alone() -> None:
