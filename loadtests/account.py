@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.plugin_config.sizing.quantities import duration_text
+from harness.targets.gateway_url import CLOCK_TOLERANCE
 from loadtests.arrivals import ARRIVALS, arrivals_from_capture
 from loadtests.expectations import Expectations
 from loadtests.ledger import Ledger
@@ -46,17 +48,23 @@ def last_run(directory: Path) -> Path:
     return ledgers[-1].parent if ledgers else directory
 
 
-def account(directory: Path, capture: Path | None = None, late_after: float | None = None) -> Reconciliation:
+def account(
+    directory: Path,
+    capture: Path | None = None,
+    late_after: float | None = None,
+    clock_tolerance: float = CLOCK_TOLERANCE,
+) -> Reconciliation:
     """Reconcile the run in ``directory`` with what ``capture`` says arrived.
 
-    ``capture`` None: with the arrivals that are in the directory already. ``late_after`` is in seconds. Raises
-    OSError or ValueError, with one line that says what is wrong.
+    ``capture`` None: with the arrivals that are in the directory already. ``late_after`` is in seconds, and so is
+    ``clock_tolerance``, how far the clocks of gateway and senders may be apart. Raises OSError or ValueError, with
+    one line that says what is wrong.
     """
     there = (directory / ARRIVALS).exists()
     if capture is None:
         if not there:
             raise AccountError(f"{directory}: nothing says what arrived: give the ingest endpoint's --capture")
-        return reconcile(directory, late_after)
+        return reconcile(directory, late_after, clock_tolerance)
     if there:
         raise AccountError(f"{directory}: holds arrivals already: leave out --capture to use them, or remove them")
     run, watched = Ledger.read(directory).run, Expectations.read(directory).watched()
@@ -66,7 +74,15 @@ def account(directory: Path, capture: Path | None = None, late_after: float | No
         # The file whose presence says that there are arrivals comes last.
         for file in sorted(Path(made).iterdir(), key=lambda path: path.name == ARRIVALS):
             file.rename(directory / file.name)
-    return reconcile(directory, late_after)
+    return reconcile(directory, late_after, clock_tolerance)
+
+
+def _seconds(text: str) -> float:
+    """Return seconds as the command line has them. Raises ValueError."""
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(text)
+    return seconds
 
 
 def _form(directory: Path) -> EntryForm:
@@ -81,11 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="directory of a run, or of runs")
     parser.add_argument("--capture", type=Path, metavar="FILE", help="what the ingest endpoint captured")
     parser.add_argument("--late-after", type=float, metavar="SECONDS", help="bound of the billing latency")
+    parser.add_argument(
+        "--clock-tolerance",
+        type=_seconds,
+        default=CLOCK_TOLERANCE,
+        metavar="SECONDS",
+        help="how far the clocks of gateway and senders may be apart (%(default)g)",
+    )
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object")
     options = parser.parse_args(arguments)
     try:
         directory = last_run(options.directory)
-        found = account(directory, options.capture, options.late_after)
+        found = account(directory, options.capture, options.late_after, options.clock_tolerance)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE

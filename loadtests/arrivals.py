@@ -33,7 +33,8 @@ ARRIVALS = "arrivals.bin"
 DELIVERIES = "deliveries.bin"
 
 #: A row of ``arrivals.bin``. ``verdict`` is a place in VERDICTS; ``flags`` are ANSWERED and DIGEST; ``delivery`` is a
-#: row of ``deliveries.bin``; ``arrived_at`` is in seconds since the epoch; ``id`` an UUID, or a digest of another id.
+#: row of ``deliveries.bin``; ``arrived_at`` is in seconds since the epoch; ``id`` an UUID, or a digest of another id;
+#: ``time`` is the event's own, NaN when it has none that can be read.
 ROW = np.dtype(
     [
         ("observation", "<u4"),
@@ -44,9 +45,10 @@ ROW = np.dtype(
         ("delivery", "<u4"),
         ("arrived_at", "<f8"),
         ("id", "<u8", 2),
+        ("time", "<f8"),
     ]
 )
-_ROW = struct.Struct("<IIHBBId16s")
+_ROW = struct.Struct("<IIHBBId16sd")
 
 #: A row of ``deliveries.bin``. ``n`` is the request's number in its lane, ``status`` 0 when the client got no answer,
 #: ``fault`` a place in FAULTS. Events: ``entries`` in all, of which ``other_run`` and ``unnumbered`` have no row;
@@ -75,7 +77,7 @@ ANSWERED = 1
 #: The event's id is no UUID in canonical form; the row has its digest.
 DIGEST = 2
 
-_ARRIVALS_MAGIC = b"KMARRIV1"
+_ARRIVALS_MAGIC = b"KMARRIV2"
 _DELIVERIES_MAGIC = b"KMDELIV2"
 _VERDICT_CODES = {name: code for code, name in enumerate(VERDICTS)}
 _FAULT_CODES = {name: code for code, name in enumerate(FAULTS)}
@@ -151,8 +153,11 @@ class ArrivalsWriter:
         counts = (entries, codes.count(1), codes.count(2), other_run, unnumbered, charged)
         self._deliveries.append(_DELIVERY.pack(time, record.n, size, *counts, status, fault))
         pack = _ROW.pack
-        columns = zip(observations, numbers, workers, codes, flags, range(0, len(ids), 16), strict=True)
-        rows = [pack(o, n, w, code, flag, delivery, time, ids[i : i + 16]) for o, n, w, code, flag, i in columns]
+        times = self._form.times(events)
+        columns = zip(observations, numbers, workers, codes, flags, range(0, len(ids), 16), times, strict=True)
+        rows = [
+            pack(o, n, w, code, flag, delivery, time, ids[i : i + 16], own) for o, n, w, code, flag, i, own in columns
+        ]
         self._arrivals.append(b"".join(rows))
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ def assess(
     queue = queue_model(plan)
     bound = queue.latency_bound(observed.round_trip)
     try:
-        found = reconcile(directory, late_after=bound)
+        found = reconcile(directory, late_after=bound, clock_tolerance=observed.clock_tolerance)
     except _UNUSABLE as error:
         raise NoAccountError(str(error)) from None
     if not any(status for status in found.answers):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf, isnan
 from typing import Any
 
 import msgspec
@@ -78,29 +80,57 @@ class Evidence:
         """Return the examples by kind. Reads once more the arrivals that can be theirs."""
         wanted = np.array(sorted(set().union(*places.values())), np.int64)
         found = {place: _Request(*self._ledger.row(place)) for place in wanted.tolist()}
-        for rows, of in self._slots.rows_of(wanted, self._arrivals.events):
-            for place, row in zip(of.tolist(), rows, strict=True):
-                self._add(found[place], row)
+        for rows, of in self._slots.rows_of(wanted):
+            placed, slots = self._slots.slots_of(rows)
+            shared = np.zeros(len(rows), np.bool_)
+            shared[placed] = self._slots.of_another(rows[placed], slots)
+            for place, row, same_id in zip(of.tolist(), rows, shared.tolist(), strict=True):
+                self._add(found[place], row, same_id)
         return {kind: tuple(self._example(found[place]) for place in each) for kind, each in places.items()}
 
-    def _add(self, request: _Request, row: Any) -> None:
+    def _add(self, request: _Request, row: Any, same_id: bool) -> None:
         if len(request.arrivals) >= MOST_ARRIVALS:
             request.more += 1
             return
         observation, expectation = int(row["observation"]), int(request.row["expectation"])
         seen = self._arrivals.observations.items[observation]
-        due = bool(self._expectations[expectation].events)
+        identity = _id_text(row["id"].tobytes(), bool(row["flags"] & DIGEST))
+        wrong: tuple[Mismatch, ...] = ()
+        if self._expectations[expectation].events:
+            wrong = self._matching.mismatches(expectation, observation)
+            wrong += self._against_the_ledger(request.row, expectation, observation, float(row["time"]))
+            wrong += (Mismatch("id", "an id that no other event has", identity),) if same_id else ()
         event = ArrivedEvent(
-            id=_id_text(row["id"].tobytes(), bool(row["flags"] & DIGEST)),
+            id=identity,
             type=seen.type,
             subject=seen.subject,
             lane=seen.lane,
             delivery=int(self._arrivals.deliveries.read(int(row["delivery"]), 1)["n"][0]),
             arrived_at=float(row["arrived_at"]),
             verdict=VERDICTS[row["verdict"]],
-            wrong=self._matching.mismatches(expectation, observation) if due else (),
+            wrong=wrong,
         )
         request.arrivals.append(event)
+
+    def _against_the_ledger(
+        self, request: Any, expectation: int, observation: int, time: float
+    ) -> tuple[Mismatch, ...]:
+        """Return what differs from the request as the ledger has it: status and time."""
+        event = self._matching.expected(expectation, observation)
+        status, found = int(request["status"]), []
+        if event is None:
+            return ()
+        if event.status_field is not None and status:
+            seen = self._matching.value(observation, event.status_field)
+            if seen != status or isinstance(seen, bool):
+                found.append(Mismatch(event.status_field, status, seen))
+        if event.timed:
+            earliest = float(request["started_at"]) - self._slots.tolerance
+            latest = float(request["ended_at"]) + self._slots.tolerance if status else inf
+            if not earliest <= time <= latest:
+                expected = f"{_clock(earliest)} to {_clock(latest)}" if status else f"{_clock(earliest)} or later"
+                found.append(Mismatch("time", expected, None if isnan(time) else _clock(time)))
+        return tuple(found)
 
     def _example(self, request: _Request) -> Example:
         row = request.row
@@ -113,6 +143,10 @@ class Evidence:
             arrivals=tuple(request.arrivals),
             more=request.more,
         )
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _id_text(data: bytes, digest: bool) -> str:

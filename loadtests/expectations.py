@@ -28,12 +28,23 @@ class ExpectedEvent:
 
     ``fields`` are pairs of a dotted path from the event's top (``data.request_method``) and the value there, whatever
     the request's answer was; None means absent. ``lane`` is the ingest lane it must arrive in, None for any.
+    ``status_field`` is the path at which the event must have the status that the client got (EVT-7). ``timed``: its
+    time must lie within its request (EVT-4). ``sourced``: it must name its source by a URI reference (EVT-5).
     """
 
     type: str
     subject: str
     fields: tuple[tuple[str, Any], ...] = ()
     lane: str | None = None
+    status_field: str | None = None
+    timed: bool = False
+    sourced: bool = False
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The paths of all fields that must be seen of the event."""
+        paths = tuple(path for path, _ in self.fields)
+        return paths if self.status_field is None else (*paths, self.status_field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class Expectations:
 
     def watched(self) -> tuple[str, ...]:
         """Return the paths of all fields that an expectation names, sorted: what must be seen of each event."""
-        return tuple(sorted({path for item in self.items for event in item.events for path, _ in event.fields}))
+        return tuple(sorted({path for item in self.items for event in item.events for path in event.watched}))
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the table as JSON values."""

@@ -33,6 +33,15 @@ INGEST_ENDPOINT = "http://127.0.0.1:8088/v3/openmeter/events"
 _CHAT_PATH = "/v1/chat/completions"
 
 
+def _identity(name: str) -> str:
+    """Return an entity's id. It stays: events name it, and a gateway that is given the state again takes a plugin
+    with the same id for the same one (LIF-3)."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"kong-metering/load/{name}"))
+
+
+SERVICE_ID = _identity(SERVICE)
+
+
 @dataclass(frozen=True, slots=True)
 class LoadRoute:
     """A Route of the load test: its name, and the path that leads to it."""
@@ -40,7 +49,14 @@ class LoadRoute:
     name: str
     path: str
 
+    @property
+    def id(self) -> str:
+        """The Route's id, the same in every state."""
+        return _identity(self.name)
 
+
+#: The plugin that chats go through, as events name it.
+AI_PLUGIN_ID = _identity(f"load-ai/{AI_PLUGIN}")
 #: Billed to the Consumer whose key the request carries.
 CONSUMER_ROUTE = LoadRoute("load-consumer", "/consumer")
 #: Billed to the tenant that a header names; without it to nobody.
@@ -90,8 +106,11 @@ def gateway_state(
         metering.append(_metering(plan, AI_ROUTE, None, ingest_endpoint, api_token, ai=True))
     return {
         "_format_version": "3.0",
-        "services": [{"name": SERVICE, "url": upstream}],
-        "routes": [{"name": route.name, "paths": [route.path], "service": {"name": SERVICE}} for route in routes],
+        "services": [{"id": SERVICE_ID, "name": SERVICE, "url": upstream}],
+        "routes": [
+            {"id": route.id, "name": route.name, "paths": [route.path], "service": {"name": SERVICE}}
+            for route in routes
+        ],
         "consumers": [
             {"username": consumer_name(index), "keyauth_credentials": [{"key": consumer_key(plan.seed, index)}]}
             for index in range(plan.subjects)
@@ -101,9 +120,7 @@ def gateway_state(
 
 
 def _plugin(name: str, route: LoadRoute, config: dict[str, Any]) -> dict[str, Any]:
-    # An id that stays: a gateway that is given the state again takes the plugin for the same one (LIF-3).
-    identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"kong-metering/load/{route.name}/{name}"))
-    return {"id": identity, "name": name, "route": route.name, "config": config}
+    return {"id": _identity(f"{route.name}/{name}"), "name": name, "route": route.name, "config": config}
 
 
 def _key_auth(route: LoadRoute) -> dict[str, Any]:

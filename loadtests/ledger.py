@@ -34,6 +34,8 @@ _MAGIC = b"KMLEDGR1"
 _HEADER = struct.Struct("<8s8sII40x")  # magic, run, worker, size of a row
 _BEGUN = struct.Struct("<IHxxdd")
 _ENDED = struct.Struct("<Hxxd")
+#: Bytes before the first row.
+HEADER_SIZE = _HEADER.size
 _ENDED_AT = 4
 _GROWTH = 1 << 16
 _NAME = re.compile(r"ledger-[0-9]+\.bin")

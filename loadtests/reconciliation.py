@@ -6,6 +6,7 @@ chunks, so that the memory needed is that of the slots: about 20 bytes a request
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ class Reconciliation:
     run: str
     requests: int
     late_after: float | None
+    clock_tolerance: float
     classes: dict[str, int]
     by_expectation: dict[str, dict[str, int]]
     answers: dict[int, int]
@@ -143,6 +145,7 @@ class Reconciliation:
             "right": self.right,
             "requests": self.requests,
             "late_after_seconds": self.late_after,
+            "clock_tolerance_seconds": self.clock_tolerance,
             "classes": self.classes,
             "by_expectation": self.by_expectation,
             "answers": {str(status): count for status, count in self.answers.items()},
@@ -163,12 +166,14 @@ class Reconciliation:
         }
 
 
-def reconcile(directory: Path, late_after: float | None = None) -> Reconciliation:
+def reconcile(directory: Path, late_after: float | None = None, clock_tolerance: float = 0.0) -> Reconciliation:
     """Reconcile the run in ``directory``: ledgers, expectations and arrivals.
 
     ``late_after`` is the bound in seconds between a request's end and the arrival of its events, None for no bound.
-    Raises LedgerError, ExpectationsError, RowFileError, ObservationsError, MatchingError, TooLarge or
-    ReconciliationError (all OSError or ValueError), with one line that says what is wrong.
+    ``clock_tolerance`` is how far, in seconds, the gateway's clock may be from those of the ledger: the time of an
+    event must lie within its request, give or take that (EVT-4). Raises LedgerError, ExpectationsError, RowFileError,
+    ObservationsError, MatchingError, TooLarge or ReconciliationError (all OSError or ValueError), with one line that
+    says what is wrong.
     """
     ledger, expectations = Ledger.read(directory), Expectations.read(directory)
     arrivals = Arrivals.read(directory)
@@ -176,7 +181,7 @@ def reconcile(directory: Path, late_after: float | None = None) -> Reconciliatio
         runs = f"the ledger is of run {ledger.run}, the arrivals are of run {arrivals.run}"
         raise ReconciliationError(f"{directory}: {runs}")
     matching = Matching(expectations, arrivals.observations)
-    slots = Slots(ledger, matching, _CHUNK)
+    slots = Slots(ledger, matching, arrivals.events, _CHUNK, clock_tolerance)
     strangers, retried = _take_arrivals(ledger, arrivals, matching, slots)
     timeline = Timeline(*_span(slots, arrivals))
     deliveries = _take_deliveries(arrivals, retried, timeline, strangers)
@@ -192,6 +197,7 @@ def reconcile(directory: Path, late_after: float | None = None) -> Reconciliatio
         run=ledger.run,
         requests=len(ledger),
         late_after=late_after,
+        clock_tolerance=clock_tolerance,
         classes=classes,
         by_expectation={
             item.name: {name: count for name, count in zip(CLASSES, counts, strict=True) if count}
@@ -237,7 +243,7 @@ def _take_arrivals(ledger: Ledger, arrivals: Arrivals, matching: Matching, slots
             strangers.not_in_ledger += len(unknown)
             room = 2 * MOST_EXAMPLES - len(strangers.examples)
             strangers.examples += [_stranger(ledger.run, arrivals, row) for row in rows[unknown[: max(room, 0)]]]
-    slots.settle(arrivals.events, matching.sources())
+    slots.settle()
     return strangers, retried
 
 
@@ -286,8 +292,9 @@ def _count_deliveries(total: Deliveries, timeline: Timeline, rows: Array, retrie
 
 def _wrong_fields(matching: Matching, slots: Slots) -> dict[str, int]:
     """Return how many billed arrivals had each thing wrong."""
-    counts = {"subject": slots.wrong_subjects} if slots.wrong_subjects else {}
+    counts = Counter(subject=slots.wrong_subjects, time=slots.wrong_times, id=slots.wrong_ids)
     for paths, count in zip(matching.fields, slots.wrong_fields.tolist(), strict=False):
-        for path in paths if count else ():
-            counts[path] = counts.get(path, 0) + count
-    return dict(sorted(counts.items()))
+        counts.update(dict.fromkeys(paths, count))
+    for path, count in zip(matching.status_fields, slots.wrong_statuses.tolist(), strict=False):
+        counts[path] += count
+    return {path: count for path, count in sorted(counts.items()) if count}

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from loadtests.arrivals import ANSWERED, VERDICTS
+from loadtests.event_ids import EventIds, keys_of
 from loadtests.ledger import Ledger
-from loadtests.matching import Array, Matching
+from loadtests.matching import NO_STATUS, Array, Matching
 from loadtests.numbers import MAX_WORKER
+from loadtests.request_facts import RequestFacts
 from loadtests.row_file import RowFile
 
 # What is known of a slot, in bits.
@@ -34,6 +36,8 @@ NEW_ID = 64
 _BIT = {"accepted": BILLED, "duplicate": DISCARDED, "refused": REFUSED, "invalid": INVALID}
 _BITS = np.array([_BIT.get(name, 0) for name in VERDICTS], np.uint8)
 _NO_ROW = 0xFFFF_FFFF
+#: Seconds by which a time may be off because it is written so: nginx and Amberflo's records have milliseconds.
+RESOLUTION = 0.001
 #: How many arrivals of slots with several are looked at together.
 _BLOCK = 500_000
 
@@ -51,12 +55,24 @@ class Slots:
 
     Events, once all are taken and settled: ``extras`` of those; ``charged_again`` accepted again with a new id;
     ``delivered_again`` with the same, ``needless`` of these although an earlier delivery had been answered with
-    success. ``wrong_subjects``, and ``wrong_fields`` by the matching's answer.
+    success. ``wrong_subjects``, ``wrong_times`` and ``wrong_ids``, which are those that another event has; by the
+    matching's answer, ``wrong_fields`` and ``wrong_statuses``.
     """
 
-    def __init__(self, ledger: Ledger, matching: Matching, chunk: int) -> None:
-        """Make room for the requests of ``ledger``, read by so many rows. Raises LedgerError and TooLarge."""
-        self._matching, self._ledger, self._chunk = matching, ledger, chunk
+    def __init__(
+        self, ledger: Ledger, matching: Matching, events: RowFile, chunk: int, clock_tolerance: float = 0.0
+    ) -> None:
+        """Make room for the requests of ``ledger``, read by so many rows, and for ``events``, the arrivals.
+
+        ``clock_tolerance`` is how far, in seconds, the clock of the gateway may be from those that the ledger was
+        written by. Raises LedgerError and TooLarge.
+        """
+        self._matching, self._ledger, self._events, self._chunk = matching, ledger, events, chunk
+        self.tolerance = clock_tolerance + RESOLUTION
+        self._facts = RequestFacts(ledger) if matching.needs_ledger else None
+        self._sources = matching.sources()
+        self._ids = EventIds(events.rows)
+        self._shared = np.zeros(0, np.uint64)
         self._count = np.zeros(MAX_WORKER + 1, np.int64)
         self._base = np.zeros(MAX_WORKER + 1, np.int64)
         total = 0
@@ -93,6 +109,8 @@ class Slots:
         self._again: list[tuple[Array, Array]] = []
         self._reach: list[tuple[int, int, int, int]] = []
         self.wrong_fields = np.zeros(0, np.int64)
+        self.wrong_statuses = np.zeros(0, np.int64)
+        self.wrong_times = self.wrong_ids = 0
         self.wrong_subjects = 0
         self.extras = 0
         self.charged_again = 0
@@ -118,7 +136,26 @@ class Slots:
             worker, n = worker[known], n[known]
         return known, self._base.take(worker) + n
 
-    def rows_of(self, wanted: Array, events: RowFile) -> Iterator[tuple[Array, Array]]:
+    def of_another(self, rows: Array, slots: Array) -> Array:
+        """Return where rows have an id that another event has: one that was billed too, or for which the endpoint
+        discarded these. ``slots`` are the rows' own."""
+        keys = keys_of(rows["id"], self._sources.take(rows["observation"]))
+        place = np.minimum(np.searchsorted(self._shared, keys), max(len(self._shared) - 1, 0))
+        shared = self._shared.take(place) == keys if len(self._shared) else np.zeros(len(rows), np.bool_)
+        state = self.state.take(slots)
+        found: Array = shared | (((state & DISCARDED) != 0) & ((state & BILLED) == 0))
+        return found
+
+    def slots_of(self, rows: Array) -> tuple[Array, Array]:
+        """Return which rows, all of requests in the ledger, are an event that is expected, and the slots of these."""
+        _, request = self.requests(rows)
+        event = self._matching.slot(
+            self._matching.answers(self.expectation.take(request).astype(np.int64), rows["observation"])
+        )
+        placed = event >= 0
+        return placed, (self.first.take(request) + event.astype(np.int64))[placed]
+
+    def rows_of(self, wanted: Array) -> Iterator[tuple[Array, Array]]:
         """Yield the rows of some requests, with their places, from the chunks that can have any.
 
         ``wanted`` are the places, sorted.
@@ -127,7 +164,7 @@ class Slots:
         chosen[wanted] = True
         for start, count, low, high in self._reach:
             if np.searchsorted(wanted, low) < np.searchsorted(wanted, high, "right"):
-                rows = events.read(start, count)
+                rows = self._events.read(start, count)
                 known, request = self.requests(rows)
                 found = np.flatnonzero(chosen.take(request))
                 if len(found):
@@ -157,18 +194,28 @@ class Slots:
             billed = ~placed & (bits == BILLED)
             self.extra[request[billed]] = True
             self.extras += int(billed.sum())
-            self._count_fields(answers[billed & (self._matching.slots[expectation] > 0)])
+            self.wrong_fields = self._counted(
+                self.wrong_fields, answers[billed & (self._matching.slots[expectation] > 0)]
+            )
             rows, request, number, bits = rows[placed], request[placed], number[placed], bits[placed]
             observation, expectation = observation[placed], expectation[placed]
             answers, event = answers[placed], event[placed]
         slot = self.first.take(request) + event.astype(np.int64)
         wrong_subject = self._matching.wrong_subject(expectation, event, observation)
         self._note_wrong(slot, answers, wrong_subject, bits)
+        if self._facts is not None:
+            self._compare_with_ledger(self._facts, slot, rows, answers, bits)
+        billed = rows if (bits == BILLED).all() else rows[bits == BILLED]
+        self._ids.add(keys_of(billed["id"], self._sources.take(billed["observation"])))
         self._note_arrivals(slot, number, bits, rows["arrived_at"], rows["delivery"], retried)
         return strangers
 
-    def settle(self, events: RowFile, sources: Array) -> None:
-        """Tell apart what was delivered twice and what was charged twice, once all rows are taken."""
+    def settle(self) -> None:
+        """Tell apart what was delivered twice and what was charged twice, and find ids that several events have.
+
+        To be called once all rows are taken.
+        """
+        self._settle_ids(self._ids.repeated())
         if not self._again:
             return
         slots = np.concatenate([slot for slot, _ in self._again])
@@ -184,7 +231,7 @@ class Slots:
             end = min(start + _BLOCK, len(slots))
             while end < len(slots) and slots[end] == slots[end - 1]:
                 end += 1
-            self._settle(slots[start:end], rows[start:end], events, sources)
+            self._settle(slots[start:end], rows[start:end])
             start = end
 
     def _note_wrong(self, slot: Array, answers: Array, wrong_subject: Array, bits: Array) -> None:
@@ -194,13 +241,32 @@ class Slots:
             wrong &= bits == BILLED
             self.state[slot[wrong]] |= WRONG
             self.wrong_subjects += int((wrong & wrong_subject).sum())
-            self._count_fields(answers[wrong])
+            self.wrong_fields = self._counted(self.wrong_fields, answers[wrong])
 
-    def _count_fields(self, answers: Array) -> None:
-        """Count the answers of billed events with something wrong, by answer."""
-        counts = np.bincount(answers, minlength=len(self._matching.fields))
-        counts[: len(self.wrong_fields)] += self.wrong_fields
-        self.wrong_fields = counts
+    def _counted(self, before: Array, answers: Array) -> Array:
+        """Return counts of billed events with something wrong, by answer, with some more of them."""
+        counts: Array = np.bincount(answers, minlength=len(self._matching.fields))
+        counts[: len(before)] += before
+        return counts
+
+    def _compare_with_ledger(
+        self, facts: RequestFacts, slot: Array, rows: Array, answers: Array, bits: Array
+    ) -> None:
+        """Compare time and status of the billed events with those of their requests."""
+        status, started, ended = facts.of(rows["worker"], rows["n"])
+        time = rows["time"]
+        answered = status != 0
+        # Nobody knows for how long the gateway was at a request to which no answer came. NaN is never within.
+        within = (time >= started - self.tolerance) & ((time <= ended + self.tolerance) | ~answered)
+        late = ~within & self._matching.timed(answers)
+        seen = self._matching.status(answers)
+        other = (seen != status) & (seen != NO_STATUS) & answered
+        wrong = late | other
+        if wrong.any():
+            wrong &= bits == BILLED
+            self.state[slot[wrong]] |= WRONG
+            self.wrong_times += int((late & wrong).sum())
+            self.wrong_statuses = self._counted(self.wrong_statuses, answers[other & wrong])
 
     def _note_arrivals(
         self, slot: Array, number: Array, bits: Array, arrived_at: Array, delivery: Array, retried: Array
@@ -227,10 +293,34 @@ class Slots:
         self.arrived_at[slot] = np.where(bits == BILLED, arrived_at, np.nan)
         self.state[slot] |= bits
 
-    def _settle(self, slots: Array, numbers: Array, events: RowFile, sources: Array) -> None:
-        rows = _rows(events, numbers)
+    def _settle_ids(self, repeated: Array) -> None:
+        """Mark the slots of billed events that share an id with an event of another slot."""
+        if not len(repeated):
+            return
+        keys, slots = [], []
+        for _, rows in self._events.chunks(self._chunk):
+            known, _ = self.requests(rows)
+            rows = rows[known & (_BITS.take(rows["verdict"]) == BILLED)]
+            key = keys_of(rows["id"], self._sources.take(rows["observation"]))
+            place = np.minimum(np.searchsorted(repeated, key), len(repeated) - 1)
+            rows, key = rows[repeated.take(place) == key], key[repeated.take(place) == key]
+            placed, slot = self.slots_of(rows)
+            keys.append(key[placed])
+            slots.append(slot)
+        key, slot = np.concatenate(keys), np.concatenate(slots)
+        order = np.lexsort((slot, key))
+        key, slot = key[order], slot[order]
+        starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+        lengths = np.diff(np.append(starts, len(key)))
+        several = np.repeat(slot[starts] != slot[starts + lengths - 1], lengths)
+        self._shared = np.unique(key[several])
+        self.wrong_ids = int(several.sum())
+        self.state[slot[several]] |= WRONG
+
+    def _settle(self, slots: Array, numbers: Array) -> None:
+        rows = _rows(self._events, numbers)
         billed = _BITS[rows["verdict"]] == BILLED
-        source, high, low = sources[rows["observation"]], rows["id"][:, 0], rows["id"][:, 1]
+        source, high, low = self._sources[rows["observation"]], rows["id"][:, 0], rows["id"][:, 1]
         order = np.lexsort((numbers, low, high, source, slots))
         slots, rows, billed = slots[order], rows[order], billed[order]
         source, high, low = source[order], high[order], low[order]

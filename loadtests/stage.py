@@ -74,7 +74,8 @@ class Observed:
 
     ``drained`` tells whether nothing was left in the queues as far as can be told; ``waiting`` is how many events
     still waited when the stage was over, None where the gateway does not tell; ``told`` is its count of lost events
-    by reason. ``round_trip`` is about how long a POST took, in seconds.
+    by reason. ``round_trip`` is about how long a POST took, in seconds, and ``clock_tolerance`` how far the gateway's
+    clock may be from ours.
     """
 
     run: str
@@ -88,6 +89,7 @@ class Observed:
     faults: Sequence[PlayedFault]
     restarts: Sequence[PlayedRestart]
     queue_samples: Sequence[QueueSample]
+    clock_tolerance: float = 0.0
 
 
 def run_stage(plan: LoadPlan, directory: Path, ground: Ground) -> Observed:
@@ -150,6 +152,7 @@ class _Stage:
                 faults=tuple(timeline.faults),
                 restarts=tuple(timeline.restarts),
                 queue_samples=tuple(watch.samples),
+                clock_tolerance=self._target.clock_tolerance,
             )
 
     def _ingest_process(self) -> ChildProcess:

@@ -15,11 +15,13 @@ from loadtests.expectations import Expectation, Expectations, ExpectedEvent
 from loadtests.gateway_state import (
     AI_MODEL,
     AI_PLUGIN,
+    AI_PLUGIN_ID,
     AI_PROVIDER,
     AI_ROUTE,
     CONSUMER_ROUTE,
     KEY_HEADER,
     SERVICE,
+    SERVICE_ID,
     TENANT_HEADER,
     TENANT_ROUTE,
     LoadRoute,
@@ -28,6 +30,7 @@ from loadtests.gateway_state import (
     tenant_name,
 )
 from loadtests.plan import TRAFFIC_KINDS, LoadPlan, TrafficKind
+from loadtests.plugins.loaded_plugin import MeteredRequest
 from loadtests.plugins.metering_and_billing import LLM_REQUEST
 from loadtests.plugins.registry import LOADED_PLUGINS
 
@@ -111,13 +114,22 @@ def _ai(plan: LoadPlan) -> _Made:
         path = AI_ROUTE.path
         request = {"method": "POST", "target": path, "name": path, "headers": headers, "body": _CHAT_BODY}
         # The two are told apart by kind and tokens, so that one with a wrong field is still known for what it is.
-        common = (("data.ai_plugin_name", AI_PLUGIN), ("data.provider", AI_PROVIDER), ("data.model", AI_MODEL))
+        common = (
+            ("data.ai_plugin_name", AI_PLUGIN),
+            ("data.ai_plugin_id", AI_PLUGIN_ID),
+            ("data.provider", AI_PROVIDER),
+            ("data.model", AI_MODEL),
+            ("data.route_id", AI_ROUTE.id),
+            ("data.service_id", SERVICE_ID),
+        )
         prompt = (("data.type", "request"), ("data.tokens", _PROMPT_TOKENS), *common)
         completion = (("data.type", "response"), ("data.tokens", _COMPLETION_TOKENS), *common)
         events = (
             _request_event(plan, name, AI_ROUTE, request),
-            ExpectedEvent(LLM_REQUEST, name, prompt),
-            ExpectedEvent(LLM_REQUEST, name, completion),
+            *(
+                ExpectedEvent(LLM_REQUEST, name, fields, status_field="data.http_status", timed=True, sourced=True)
+                for fields in (prompt, completion)
+            ),
         )
         yield _expectation(plan, f"chat of Consumer {name}", events, _REJECTED), request
 
@@ -143,7 +155,8 @@ def _get(route: LoadRoute, path: str, headers: tuple[tuple[str, str], ...]) -> d
 
 def _request_event(plan: LoadPlan, subject: str, route: LoadRoute, request: Mapping[str, Any]) -> ExpectedEvent:
     path, _, _ = request["target"].partition("?")
-    return LOADED_PLUGINS[plan.metering].request_event(subject, request["method"], path, route.name, SERVICE)
+    metered = MeteredRequest(request["method"], path, route.name, route.id, SERVICE, SERVICE_ID)
+    return LOADED_PLUGINS[plan.metering].request_event(subject, metered)
 
 
 def _expectation(

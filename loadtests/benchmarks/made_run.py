@@ -35,10 +35,12 @@ _BATCH = 100
 _TENANTS, _CHATS = 100, 20
 _DROPPED = _TENANTS
 _KINDS = _TENANTS + 1 + _CHATS
+_STATUS = "data.status"
 
 
 def _event(subject: str, kind: str, **data: str) -> ExpectedEvent:
-    return ExpectedEvent(kind, subject, tuple((f"data.{name}", value) for name, value in sorted(data.items())))
+    fields = tuple((f"data.{name}", value) for name, value in sorted(data.items()))
+    return ExpectedEvent(kind, subject, fields, status_field=_STATUS, timed=True, sourced=True)
 
 
 def expectations() -> Expectations:
@@ -73,8 +75,9 @@ class _Output:
 def make_run(directory: Path, requests: int, seed: int = 1) -> None:
     """Write a run of ``requests`` requests to ``directory``: its files, and DATABASE with the tables of the same.
 
-    The tables are ``ledger`` (request, expectation, status, ended), ``arrivals`` (request, observation, verdict, id,
-    arrived) and ``pair``, what each observation is to each expectation: event, wrong. A request is worker × 2³² + n.
+    The tables are ``ledger`` (request, expectation, status, started, ended), ``arrivals`` (request, observation,
+    verdict, id, arrived, time) and ``pair``, what each observation is to each expectation: event, wrong. A request is
+    worker × 2³² + n.
     """
     table = expectations()
     table.write(directory)
@@ -104,7 +107,7 @@ def _write_observations(directory: Path, table: Expectations) -> Array:
     log = ObservationLog(directory, RUN, watched)
     for place, item in enumerate(table):
         for k, event in enumerate(item.events or (_event("unknown", "kong.api_request", request_method="GET"),)):
-            values = dict(event.fields)
+            values = {**dict(event.fields), _STATUS: 200}
             tail = ["kong", *(values.get(path) for path in watched)]
             observed[place, k] = log.add("", orjson.dumps([event.type, event.subject, *tail]))
             log.add("", orjson.dumps([event.type, f"not {event.subject}", *tail]))
@@ -127,9 +130,10 @@ def _create_tables(database: duckdb.DuckDBPyConnection, table: Expectations, see
         "CREATE TABLE pair AS"
         " SELECT expectation::USMALLINT expectation, observation::UINTEGER observation, event, wrong FROM pairs",
         "CREATE TABLE expected AS SELECT expectation::USMALLINT expectation, events FROM counts",
-        "CREATE TABLE ledger (request UBIGINT, expectation USMALLINT, status USMALLINT, ended DOUBLE)",
+        "CREATE TABLE ledger"
+        " (request UBIGINT, expectation USMALLINT, status USMALLINT, started DOUBLE, ended DOUBLE)",
         "CREATE TABLE arrivals"
-        " (request UBIGINT, observation UINTEGER, verdict UTINYINT, id UHUGEINT, arrived DOUBLE)",
+        " (request UBIGINT, observation UINTEGER, verdict UTINYINT, id UHUGEINT, arrived DOUBLE, time DOUBLE)",
     ):
         database.execute(statement)
 
@@ -149,7 +153,13 @@ def _make_chunk(output: _Output, random: np.random.Generator, observed: Array, n
         rows[number % WORKERS == worker].tofile(file)
     request = (number % WORKERS).astype(np.uint64) << np.uint64(32) | (number // WORKERS).astype(np.uint64)
     ledger_table = pa.table(  # noqa: F841  # DuckDB finds it by its name
-        {"request": request, "expectation": expectation, "status": rows["status"], "ended": rows["ended_at"]}
+        {
+            "request": request,
+            "expectation": expectation,
+            "status": rows["status"],
+            "started": rows["started_at"],
+            "ended": rows["ended_at"],
+        }
     )
     output.database.execute("INSERT INTO ledger SELECT * FROM ledger_table")
     events = np.where(kind == 2, 3, np.where(kind == 1, random.random(size) < 1e-5, 1))
@@ -161,12 +171,16 @@ def _make_chunk(output: _Output, random: np.random.Generator, observed: Array, n
     made["verdict"], made["flags"] = 1, arrivals.ANSWERED
     made["arrived_at"] = rows["ended_at"][of] + random.uniform(0.001, LONGEST, len(of))
     made["id"] = random.integers(0, 1 << 63, (len(of), 2), np.uint64)
+    made["time"] = rows["started_at"][of] + random.random(len(of)) * (rows["ended_at"] - rows["started_at"])[of]
     _deliver(output, _with_faults(random, made), until=rows["started_at"][-1])
 
 
 def _with_faults(random: np.random.Generator, made: Array) -> Array:
-    """Lose, repeat and change a few events; refuse a few the first time."""
+    """Lose, repeat and change a few events, give some another's id or time; refuse a few the first time."""
     fault = random.random(len(made))
+    same_id = np.flatnonzero((fault > 1e-5) & (fault < 2e-5))
+    made["id"][same_id] = made["id"][same_id - 1]
+    made["time"][(fault > 3e-5) & (fault < 4e-5)] -= 1.0
     made["observation"][(fault > 2e-5) & (fault < 3e-5)] += 1
     again, anew = made[(fault > 4e-5) & (fault < 6e-5)], made[(fault > 6e-5) & (fault < 8e-5)]
     refused = made[(fault > 8e-5) & (fault < 1e-3)]
@@ -201,9 +215,10 @@ def _deliver(output: _Output, made: Array, until: float = np.inf) -> None:
             "high": rows["id"][:, 0].copy(),
             "low": rows["id"][:, 1].copy(),
             "arrived": rows["arrived_at"],
+            "time": rows["time"],
         }
     )
     output.database.execute(
-        "INSERT INTO arrivals SELECT request, observation, verdict, (high::UHUGEINT << 64) | low, arrived"
+        "INSERT INTO arrivals SELECT request, observation, verdict, (high::UHUGEINT << 64) | low, arrived, time"
         " FROM arrivals_table"
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 from harness.targets.target import PluginOptions
 from loadtests.expectations import ExpectedEvent
 from loadtests.numbers import NUMBER_HEADER, NUMBER_PROPERTY
-from loadtests.plugins.loaded_plugin import EntryForm
+from loadtests.plugins.loaded_plugin import EntryForm, MeteredRequest
 from plugin_emulator.amberflo.config import PLUGIN_NAMES, config_schema
 from plugin_emulator.documents import Problem
 
@@ -30,7 +31,13 @@ def _time(record: Any) -> float | None:
     return millis / 1000 if isinstance(millis, int) and not isinstance(millis, bool) else None
 
 
-RECORDS = EntryForm("dimensions", "uniqueId", ("meterApiName", "customerId", "source"), _envelope, _time)
+def _times(records: Sequence[Any]) -> list[float]:
+    times = map(_time, records)
+    return [nan if time is None else time for time in times]
+
+
+_NAMES = ("meterApiName", "customerId", "source")
+RECORDS = EntryForm("dimensions", "uniqueId", _NAMES, _envelope, _time, _times)
 
 
 class AmberfloUnderLoad:
@@ -79,12 +86,12 @@ class AmberfloUnderLoad:
         """The configuration cannot say where records go (AMB-13)."""
         return {self.name: {"endpoint": endpoint}}
 
-    def request_event(self, subject: str, method: str, path: str, route: str, service: str) -> ExpectedEvent:
+    def request_event(self, subject: str, request: MeteredRequest) -> ExpectedEvent:
         """Return the record of a request (AMB-2, AMB-3)."""
         fields = (
             ("meterValue", 1),
-            (f"dimensions.{_METHOD}", method),
-            (f"dimensions.{_ROUTE}", route),
-            (f"dimensions.{_SERVICE}", service),
+            (f"dimensions.{_METHOD}", request.method),
+            (f"dimensions.{_ROUTE}", request.route),
+            (f"dimensions.{_SERVICE}", request.service),
         )
-        return ExpectedEvent(METER, subject, fields)
+        return ExpectedEvent(METER, subject, fields, timed=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ class EntryForm:
 
     ``members`` is the member that holds what came from the request, its number among it; ``id`` that with the id.
     ``envelope`` returns type, subject and source and raises KeyError where one is missing; ``names`` are their
-    members. ``time`` returns its own time in epoch seconds, None when it has none that can be read.
+    members. ``time`` returns its own time in epoch seconds, None when it has none that can be read; ``times``
+    returns those of many, with NaN for None.
     """
 
     members: str
@@ -25,6 +26,19 @@ class EntryForm:
     names: tuple[str, str, str]
     envelope: Callable[[Any], tuple[Any, Any, Any]]
     time: Callable[[Any], float | None]
+    times: Callable[[Sequence[Any]], list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredRequest:
+    """What is known of a request before it is sent: ``path`` without the query, Route and Service by name and id."""
+
+    method: str
+    path: str
+    route: str
+    route_id: str
+    service: str
+    service_id: str
 
 
 class LoadedPlugin(Protocol):
@@ -54,5 +68,5 @@ class LoadedPlugin(Protocol):
     def options(self, endpoint: str) -> PluginOptions:
         """Return what a gateway has to be started with for its events to reach ``endpoint``; empty when nothing."""
 
-    def request_event(self, subject: str, method: str, path: str, route: str, service: str) -> ExpectedEvent:
+    def request_event(self, subject: str, request: MeteredRequest) -> ExpectedEvent:
         """Return the event or record that a request must give."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 from harness.targets.target import PluginOptions
+from loadtests.event_times import event_time, event_times
 from loadtests.expectations import ExpectedEvent
 from loadtests.numbers import NUMBER_HEADER, NUMBER_PROPERTY
-from loadtests.plugins.loaded_plugin import EntryForm
+from loadtests.plugins.loaded_plugin import EntryForm, MeteredRequest
 from plugin_emulator.documents import Problem
 from plugin_emulator.metering_and_billing.config import NEWEST_GATEWAY, PLUGIN_NAME, validate_config
 
@@ -18,18 +18,8 @@ API_REQUEST = "kong.api_request"
 LLM_REQUEST = "kong.llm_request"
 
 
-def _time(event: Any) -> float | None:
-    text = event.get("time") if isinstance(event, dict) else None
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
-
-
 _NAMES = ("type", "subject", "source")
-EVENTS = EntryForm("data", "id", _NAMES, itemgetter(*_NAMES), _time)
+EVENTS = EntryForm("data", "id", _NAMES, itemgetter(*_NAMES), event_time, event_times)
 
 
 class MeteringAndBillingUnderLoad:
@@ -68,12 +58,15 @@ class MeteringAndBillingUnderLoad:
         """The endpoint is in the configuration."""
         return {}
 
-    def request_event(self, subject: str, method: str, path: str, route: str, service: str) -> ExpectedEvent:
-        """Return the event of a request (EVT-6, EVT-7)."""
+    def request_event(self, subject: str, request: MeteredRequest) -> ExpectedEvent:
+        """Return the event of a request (EVT-4 to EVT-7)."""
         fields = (
-            ("data.request_method", method),
-            ("data.request_uri", path),
-            ("data.route_name", route),
-            ("data.service_name", service),
+            ("data.request_method", request.method),
+            ("data.request_uri", request.path),
+            ("data.route_name", request.route),
+            ("data.route_id", request.route_id),
+            ("data.service_name", request.service),
+            ("data.service_id", request.service_id),
         )
-        return ExpectedEvent(API_REQUEST, subject, fields)
+        status = "data.response_http_status"
+        return ExpectedEvent(API_REQUEST, subject, fields, status_field=status, timed=True, sourced=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """One event of an ingest request. ``verdict`` is what the endpoint said of it."""
+    """One event of an ingest request. ``verdict`` is what the endpoint said of it, ``time`` seconds after START."""
 
     worker: int
     n: int
@@ -60,13 +61,19 @@ class Event:
     source: str = "kong"
     run: str = RUN
     numbered: bool = True
+    number: Any = None
+    time: float | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the event as it comes out of a parsed body."""
         data = dict(self.data)
         if self.numbered:
-            data[NUMBER_PROPERTY] = label(self.run, self.worker, self.n)
-        return {"id": self.id, "source": self.source, "type": self.type, "subject": self.subject, "data": data}
+            data[NUMBER_PROPERTY] = self.number or label(self.run, self.worker, self.n)
+        event = {"id": self.id, "source": self.source, "type": self.type, "subject": self.subject, "data": data}
+        if self.time is not None:
+            at = datetime.fromtimestamp(START + self.time, UTC).isoformat(timespec="microseconds")
+            event["time"] = at.replace("+00:00", "Z")
+        return event
 
 
 @dataclass(frozen=True)

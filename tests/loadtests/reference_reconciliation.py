@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.expectations import Expectation, Expectations
+from loadtests.expectations import Expectation, Expectations, ExpectedEvent
 from loadtests.numbers import label
 from tests.loadtests.recorded_run import RUN, Delivery, Event, Request
 
@@ -55,11 +55,14 @@ def expected_of(
                 result.strangers += 1
                 continue
             slot, wrong = _slot(table[sent[event.n].expectation], event, delivery.lane)
+            if slot is not None:
+                wrong |= _against_request(table[sent[event.n].expectation].events[slot], sent[event.n], event)
             arrived = slots[event.worker, event.n, slot]
             retry |= slot is not None and bool(arrived)
             answered = delivery.status is not None and delivery.status // 100 == 2
             arrived.append(_Arrival(event, delivery.lane, delivery.at, answered, wrong))
         result.retries += retry
+    _mark_shared_ids(slots)
     for worker in sorted(requests):
         for n, request in enumerate(requests[worker]):
             expectation = table[request.expectation]
@@ -89,6 +92,33 @@ def _slot(expectation: Expectation, event: Event, lane: str) -> tuple[int | None
         return None, {"type"}
     *_, k, wrong = min(candidates, key=lambda candidate: candidate[:3])
     return k, wrong
+
+
+def _against_request(expected: ExpectedEvent, request: Request, event: Event) -> set[str]:
+    """Return what differs from the request as it went: status and time, to a millisecond."""
+    wrong = set()
+    status = request.status if request.ended is not None else 0
+    if expected.status_field is not None and status:
+        seen = {f"data.{name}": value for name, value in event.data}.get(expected.status_field)
+        if seen is True or seen != status:
+            wrong.add(expected.status_field)
+    if expected.timed:
+        ended = math.inf if not status or request.ended is None else request.ended
+        if event.time is None or not request.started - 0.001 <= event.time <= ended + 0.001:
+            wrong.add("time")
+    return wrong
+
+
+def _mark_shared_ids(slots: dict[tuple[int, int, int | None], list[_Arrival]]) -> None:
+    """An id of a source belongs to one event: billed for two, it is wrong in both."""
+    owners: dict[tuple[str, str], set[tuple[int, int, int | None]]] = defaultdict(set)
+    placed = [(slot, each) for slot, arrivals in slots.items() for each in arrivals if slot[2] is not None]
+    billed = [(slot, each) for slot, each in placed if each.event.verdict == "accepted"]
+    for slot, each in billed:
+        owners[each.event.source, each.event.id].add(slot)
+    for _, each in billed:
+        if len(owners[each.event.source, each.event.id]) > 1:
+            each.wrong.add("id")
 
 
 def _class(

@@ -33,7 +33,7 @@ def sent(directory: Path, workers: int = 2, requests: int = 3) -> None:
                 ledger.end(ledger.begin(0, 100.0), 200, 101.0)
 
 
-def captured(path: Path, numbers: list[tuple[int, int]]) -> Path:
+def captured(path: Path, numbers: list[tuple[int, int]], **more: Any) -> Path:
     """Write a capture of one POST with an event for each worker and number."""
     events: list[dict[str, Any]] = [
         {
@@ -42,6 +42,7 @@ def captured(path: Path, numbers: list[tuple[int, int]]) -> Path:
             "source": "kong",
             "type": "kong.api_request",
             "subject": "alice",
+            **more,
             "data": {"request_method": "GET", NUMBER_PROPERTY: label(RUN, worker, n)},
         }
         for worker, n in numbers
@@ -85,6 +86,19 @@ def test_a_request_that_was_not_billed_is_named_and_ends_with_1(
     sent(tmp_path / "run")
     assert main([str(tmp_path / "run"), "--capture", str(captured(tmp_path / "capture", ALL[:-1]))]) == 1
     assert f"missing: {label(RUN, 1, 2)} (alice)" in capsys.readouterr().out
+
+
+def test_clocks_may_be_apart_by_what_is_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Events without a time are wrong where a time is expected; one far off is right with a tolerance as large."""
+    sent(tmp_path / "run", workers=1, requests=1)
+    timed = ExpectedEvent("kong.api_request", "alice", timed=True)
+    Expectations([Expectation("alice", (timed,))]).write(tmp_path / "run")
+    capture = captured(tmp_path / "capture", [(0, 0)], time="1970-01-01T00:01:43.5Z")
+    assert main([str(tmp_path / "run"), "--capture", str(capture)]) == 1
+    assert "not right: wrong 1; wrong by field: time 1" in capsys.readouterr().out
+    assert main([str(tmp_path / "run"), "--clock-tolerance", "2.5"]) == 0
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "run"), "--clock-tolerance", "-1"])
 
 
 def test_why_an_account_is_not_right_is_said_and_how_many_are_not_named(

@@ -20,13 +20,17 @@ from tests.loadtests.reference_reconciliation import expected_of, nearest_rank
 METHODS = ("GET", "POST")
 TABLE = Expectations(
     [
-        Expectation("plain", (ExpectedEvent("api", "alice", (("data.method", "GET"),)),), rejected=(401, 403)),
+        Expectation(
+            "plain",
+            (ExpectedEvent("api", "alice", (("data.method", "GET"),), status_field="data.status", timed=True),),
+            rejected=(401, 403),
+        ),
         Expectation("dropped"),
         Expectation(
             "chat",
             (
                 ExpectedEvent("api", "bob", (("data.method", "POST"),)),
-                ExpectedEvent("llm", "bob", (("data.type", "request"),)),
+                ExpectedEvent("llm", "bob", (("data.type", "request"),), timed=True),
                 ExpectedEvent("llm", "bob", (("data.type", "response"), ("data.method", None))),
             ),
             status=201,
@@ -57,6 +61,8 @@ def arrived(draw: st.DrawFn) -> Event:
     data: tuple[tuple[str, Any], ...] = (("method", draw(st.sampled_from(METHODS))),) if draw(st.booleans()) else ()
     if draw(st.booleans()):
         data += (("type", draw(st.sampled_from(["request", "response"]))),)
+    if draw(st.booleans()):
+        data += (("status", draw(st.sampled_from([200, 201, 502, "200", True]))),)
     return Event(
         worker,
         draw(st.integers(0, 8)),
@@ -67,6 +73,7 @@ def arrived(draw: st.DrawFn) -> Event:
         verdict=draw(st.sampled_from(["accepted", "accepted", "accepted", "duplicate", "refused", "invalid"])),
         source=draw(st.sampled_from(["kong", "kong", "kong-2"])),
         run=draw(st.sampled_from(["0123abcd"] * 5 + ["ffffffff"])),
+        time=draw(st.none() | times),
     )
 
 
@@ -77,9 +84,9 @@ def well_billed(requests: dict[int, list[Request]]) -> list[Event]:
         for n, request in enumerate(of):
             for k, event in enumerate(TABLE[request.expectation].events):
                 data = tuple((path.removeprefix("data."), value) for path, value in event.fields if value is not None)
-                events.append(
-                    Event(worker, n, f"{worker}-{n}-{k}", type=event.type, subject=event.subject, data=data)
-                )
+                data += (("status", request.status),) if event.status_field else ()
+                made = {"type": event.type, "subject": event.subject, "data": data, "time": request.started}
+                events.append(Event(worker, n, f"{worker}-{n}-{k}", **made))
     return events
 
 
