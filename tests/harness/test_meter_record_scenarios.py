@@ -163,7 +163,8 @@ def test_no_scenario_on_the_wire_has_amberflos_client_follow_a_redirect() -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["[error] amberflo x: no customer: …", "2026/01/01 01:01:01 [info] 1#0: [amberflo:7] ERROR: which customer?"]
+    "line",
+    ["[error] amberflo x: no customer: …", "2026/01/01 01:01:01 [info] 1#0: [amberflo:7] ERROR: which customer?"],
 )
 def test_amb_1_the_line_in_the_log_is_known_by_what_it_says_and_not_by_the_emulators_words(line: str) -> None:
     """A Go plugin writes its level itself, and Kong puts its own before it."""
