@@ -71,10 +71,13 @@ class AmberfloBiller:
 def _turned_away(exchange: Exchange) -> bool:
     """Return whether a plugin that runs earlier, or the lack of a Route, answered the request (SPEC AMB-5).
 
-    An exchange tells it by an error of the client's to which no upstream has a part.
+    An exchange tells it by an empty ``upstream_status``, as Kong logs it of what no upstream was asked for: also of an
+    answer out of a cache. One that does not say counts as turned away when it is an error.
     """
-    status = exchange.response.status
-    return 400 <= status < 600 and status not in _AFTER_ACCESS and exchange.upstream_status in (None, "")
+    status, upstream = exchange.response.status, exchange.upstream_status
+    if status in _AFTER_ACCESS:
+        return False
+    return upstream == "" or (upstream is None and 400 <= status < 600)
 
 
 def _with_identity(request: Request, consumer: Consumer | None) -> Request:

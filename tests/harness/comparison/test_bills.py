@@ -67,6 +67,10 @@ def compared(
         (exchange(401, None, consumer=None), (None, None), "same", ("DRP-1", "AMB-5")),
         (exchange(429, None), ("alice", None), "one", ("AMB-5", "FLT-5")),
         (exchange(429, 429), ("alice", "alice"), "same", ()),
+        (exchange(429, ""), ("alice", None), "one", ("AMB-5", "FLT-5")),
+        (exchange(200, ""), ("alice", None), "one", ("AMB-5", "FLT-5")),  # out of a cache
+        (exchange(200, None), ("alice", "alice"), "same", ()),  # it does not say
+        (exchange(502, ""), (None, "alice"), "one", ("FLT-4", "AMB-5")),
         (exchange(consumer=None), (None, None), "same", ("DRP-1", "AMB-1")),
         (
             exchange(consumer=None, headers=[("X-Consumer-Username", "mallory")]),
