@@ -42,7 +42,7 @@ class AmberfloBiller:
         """Return what a finished request was billed as when it was in its access phase."""
         status = exchange.response.status
         if _turned_away(exchange):
-            return Bill(drop=Drop("AMB-5", f"turned away with {status} before this plugin's access phase"))
+            return Bill(drop=Drop("AMB-5", f"answered with {status} before this plugin's access phase"))
         request = _with_identity(exchange.request, exchange.consumer)
         access = AccessRequest(request, exchange.route, exchange.service, exchange.consumer)
         entry = self._records.entry(access, exchange.request.started_at)
@@ -71,8 +71,8 @@ class AmberfloBiller:
 def _turned_away(exchange: Exchange) -> bool:
     """Return whether a plugin that runs earlier, or the lack of a Route, answered the request (SPEC AMB-5).
 
-    An exchange tells it by an empty ``upstream_status``, as Kong logs it of what no upstream was asked for: also of an
-    answer out of a cache. One that does not say counts as turned away when it is an error.
+    An exchange tells it by an empty ``upstream_status``, as Kong logs it of what no upstream was asked for: of an
+    answer out of a cache, too. One that does not say counts as turned away when it is an error.
     """
     status, upstream = exchange.response.status, exchange.upstream_status
     if status in _AFTER_ACCESS:
