@@ -42,8 +42,30 @@ expect: {within: 60, events: [{of: one, subject: acme, times: 3, id: {unique: tr
 Start = Callable[..., subprocess.Popen[str]]
 
 
+def begun(image: str, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Begin a run of one gateway in a container."""
+    verb = [sys.executable, "-m", "harness.cli.main", "conformance", "--target", "docker", "--image", image]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.Popen(
+        [*verb, "--workers", "1", *words], cwd=folder, env=environment, stdout=-1, stderr=-1, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A run that needs no attention; it goes on beside the tests that disturb theirs, as it mostly waits."""
+    scenarios = ["bat-4-frozen-gateway", "bat-7-frozen-while-sending", "ret-6-every-failure-is-retried"]
+    chosen = [word for scenario in scenarios for word in ("--scenario", scenario)]
+    run = begun(docker_engine.gateway_image(), tmp_path_factory.mktemp("frozen"), *chosen)
+    yield run
+    if run.poll() is None:
+        run.kill()
+    run.communicate()
+    docker_engine.engine().sweep()
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, frozen: subprocess.Popen[str]) -> Iterator[Start]:
     """Starts a run of one gateway in a container."""
     image = docker_engine.gateway_image()
     (tmp_path / "waiting.yaml").write_text(WAITING)
@@ -51,13 +73,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     runs: list[subprocess.Popen[str]] = []
 
     def start(*words: str) -> subprocess.Popen[str]:
-        verb = [sys.executable, "-m", "harness.cli.main", "conformance", "--target", "docker", "--image", image]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-        runs.append(
-            subprocess.Popen(
-                [*verb, "--workers", "1", *words], cwd=tmp_path, env=environment, stdout=-1, stderr=-1, text=True
-            )
-        )
+        runs.append(begun(image, tmp_path, *words))
         return runs[-1]
 
     yield start
@@ -87,17 +103,6 @@ def queues_of(container: Any) -> Mapping[str, Mapping[str, Any]] | None:
         return AdminApi(f"http://{variables['KONG_ADMIN_LISTEN']}").metering()
     except TargetUnavailableError:
         return None  # not up yet
-
-
-def test_a_gateway_that_is_frozen_loses_and_doubles_nothing_and_an_ingest_endpoint_that_was_gone_gets_all(
-    start: Start,
-) -> None:
-    scenarios = ["bat-4-frozen-gateway", "bat-7-frozen-while-sending", "ret-6-every-failure-is-retried"]
-    run = start(*(word for scenario in scenarios for word in ("--scenario", scenario)))
-    out, err = run.communicate(timeout=200)
-    assert run.returncode == 0, out + err
-    assert "3 pass" in out
-    assert containers_of(run.pid) == []
 
 
 def test_a_container_that_is_paused_and_goes_on_in_the_midst_of_a_scenario_delivers_what_it_had(start: Start) -> None:
@@ -140,3 +145,12 @@ def test_a_run_that_is_interrupted_while_its_container_is_paused_removes_it(star
     out, err = run.communicate(timeout=100)
     assert run.returncode == 130, out + err
     assert containers_of(run.pid) == []
+
+
+def test_a_gateway_that_is_frozen_loses_and_doubles_nothing_and_an_ingest_endpoint_that_was_gone_gets_all(
+    frozen: subprocess.Popen[str],
+) -> None:
+    out, err = frozen.communicate(timeout=200)
+    assert frozen.returncode == 0, out + err
+    assert "3 pass" in out
+    assert containers_of(frozen.pid) == []

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -93,36 +95,66 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@dataclass(frozen=True)
+class Done:
+    """A run that has ended, with what it said and the folder it was in."""
+
+    process: subprocess.Popen[str]
+    out: str
+    err: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def done(image: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Done]:
+    """Runs that need no attention, side by side, as they mostly wait: by network, "stopped" and "failed"."""
+    scenarios = ["tutorial-track-requests-by-consumer", "evt-6-fields-and-types", "dlv-3-untrusted-certificate"]
+    chosen = [word for scenario in scenarios for word in ("--scenario", scenario)]
+    wanted = {
+        "stopped": ["--rules", "LIF-1,LIF-2", "--workers", "2"],
+        "host": ["--network", "host", "--subject-form", "auto", *chosen],
+        "bridge": ["--network", "bridge", "--subject-form", "prefixed-id", *chosen],
+        "failed": ["mine.yaml"],
+    }
+
+    def ended(name: str) -> Done:
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "mine.yaml").write_text(FAILING.replace("WITHIN", "1"))
+        return Done(*run(image, *wanted[name], cwd=folder), folder)
+
+    with ThreadPoolExecutor(2) as runs:
+        return dict(zip(wanted, runs.map(ended, wanted), strict=True))
+
+
 @pytest.mark.parametrize(("network", "form"), [("host", "auto"), ("bridge", "prefixed-id")])
 def test_scenarios_pass_on_either_network_and_nothing_is_left(
-    network: str, form: str, image: str, tmp_path: Path
+    network: str, form: str, done: Mapping[str, Done]
 ) -> None:
-    scenarios = ["tutorial-track-requests-by-consumer", "evt-6-fields-and-types", "dlv-3-untrusted-certificate"]
-    options = [word for scenario in scenarios for word in ("--scenario", scenario)]
-    process, out, err = run(image, "--network", network, "--subject-form", form, *options, cwd=tmp_path)
-    assert process.returncode == 0, out + err
+    passed, out = done[network], done[network].out
+    assert passed.process.returncode == 0, out + passed.err
     assert "3 scenarios in" in out and "against docker" in out and "3 pass" in out
     seen = "username" if form == "auto" else form
     assert f"Form of Consumers' names: {seen} (required: {form})." in out
-    assert containers_of(process.pid) == []
-    assert not list((tmp_path / "reports").glob("gateway-*.log"))
+    assert containers_of(passed.process.pid) == []
+    assert not list((passed.folder / "reports").glob("gateway-*.log"))
 
 
-def test_a_gateway_in_a_container_is_stopped_gracefully_at_once_and_killed(image: str, tmp_path: Path) -> None:
+def test_a_gateway_in_a_container_is_stopped_gracefully_at_once_and_killed(done: Mapping[str, Done]) -> None:
     """LIF-1 and LIF-2 need signals that reach the gateway, and its start with the same configuration."""
-    process, out, err = run(image, "--rules", "LIF-1,LIF-2", cwd=tmp_path)
-    assert process.returncode == 0, out + err
-    assert containers_of(process.pid) == []
+    stopped = done["stopped"]
+    assert stopped.process.returncode == 0, stopped.out + stopped.err
+    assert containers_of(stopped.process.pid) == []
 
 
-def test_a_failed_run_keeps_the_gateways_log_without_secrets_and_no_container(image: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(FAILING.replace("WITHIN", "1"))
-    process, out, err = run(image, "mine.yaml", cwd=tmp_path)
-    assert process.returncode == 1, out + err
-    assert f"--target docker --image {image}" in out
-    assert containers_of(process.pid) == []
-    (log,) = (tmp_path / "reports").glob("gateway-*.log")
-    assert str(log.relative_to(tmp_path)) in err
+def test_a_failed_run_keeps_the_gateways_log_without_secrets_and_no_container(
+    image: str, done: Mapping[str, Done]
+) -> None:
+    failed = done["failed"]
+    assert failed.process.returncode == 1, failed.out + failed.err
+    assert f"--target docker --image {image}" in failed.out
+    assert containers_of(failed.process.pid) == []
+    (log,) = (failed.folder / "reports").glob("gateway-*.log")
+    assert str(log.relative_to(failed.folder)) in failed.err
     assert "Admin API" in log.read_text()
     assert "alice-key" not in log.read_text()
 
