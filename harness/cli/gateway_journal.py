@@ -29,8 +29,10 @@ class GatewayJournal:
         self._as_json = as_json
         self._early: list[Fact] = []
         self._show: Observer = self._early.append
-        if writer is not None or watch:
+        if watch:
             self.observe = without_secrets(self._pass_on)
+        elif writer is not None:
+            self.observe = without_secrets(writer.write)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -65,8 +67,7 @@ class GatewayJournal:
     def _pass_on(self, fact: Fact) -> None:
         if self._write is not None:
             self._write(fact)
-        if self._watch:
-            self._show(fact)
+        self._show(fact)
 
 
 @contextmanager

@@ -31,6 +31,16 @@ def encode(fact: Fact) -> bytes:
         return _encoder.encode(_as_text(msgspec.to_builtins(fact)))
 
 
+def encode_line(fact: Fact, lines: bytearray) -> None:
+    """Append a fact to ``lines`` as a line of a journal, with its end."""
+    size = len(lines)
+    try:
+        _encoder.encode_into(fact, lines, -1)
+    except UnicodeEncodeError:
+        lines[size:] = encode(fact)
+    lines += b"\n"
+
+
 def _as_text(value: Any) -> Any:
     """Return ``value`` with what UTF-8 cannot express replaced in its strings."""
     if isinstance(value, dict):

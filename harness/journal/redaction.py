@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from harness.capture.redaction import REDACTED, SECRET_HEADERS
@@ -15,24 +17,31 @@ def without_secrets(observe: Observer) -> Observer:
     that key-auth finds API keys in.
     """
     key_names: frozenset[str] = frozenset()
+    secret: dict[str | None, bool] = {}
+
+    def is_secret(name: str | None) -> bool:
+        known = secret.get(name)
+        if known is None:
+            known = secret[name] = (name or "").lower() in SECRET_HEADERS | key_names
+        return known
 
     def pass_on(fact: Fact) -> None:
         nonlocal key_names
-        if isinstance(fact, Configured):
+        if isinstance(fact, Metered):
+            if fact.subject.field is not None or fact.attributes:
+                fact = _redacted(fact, is_secret)
+        elif isinstance(fact, Configured):
             key_names = frozenset(name.lower() for name in fact.key_names)
-        elif isinstance(fact, Metered):
-            fact = _redacted(fact, key_names)
+            secret.clear()  # the fields are those of the configuration: there are as many as it has
         observe(fact)
 
     return pass_on
 
 
-def _redacted(fact: Metered, key_names: frozenset[str]) -> Metered:
+def _redacted(fact: Metered, is_secret: Callable[[str | None], bool]) -> Metered:
     subject = fact.subject
-    hidden = (
-        subject.value and subject.look_up_value_in in ("header", "query") and _is_secret(subject.field, key_names)
-    )
-    attributes = [each for each in fact.attributes if each.value and _is_secret(each.field, key_names)]
+    hidden = subject.value and subject.look_up_value_in in ("header", "query") and is_secret(subject.field)
+    attributes = [each for each in fact.attributes if each.value and is_secret(each.field)]
     if not hidden and not attributes:
         return fact
     if hidden:
@@ -42,8 +51,3 @@ def _redacted(fact: Metered, key_names: frozenset[str]) -> Metered:
         for each in fact.attributes
     )
     return msgspec.structs.replace(fact, subject=subject, attributes=shown)
-
-
-def _is_secret(name: str | None, key_names: frozenset[str]) -> bool:
-    lower = (name or "").lower()
-    return lower in SECRET_HEADERS or lower in key_names

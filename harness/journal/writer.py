@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from harness.journal.file import JournalError, encode, generation_before
+from harness.journal.file import JournalError, encode_line, generation_before
 from plugin_emulator.journal import Configured, Fact, Started
 
 #: Seconds that a fact may wait in memory, and the bytes that may wait there with it.
@@ -26,6 +26,8 @@ MAX_WAITING = 1 << 16
 LEAST_LIMIT = 1_000_000
 
 _BEGINNING = b'{"fact":"'
+#: What a generation begins with.
+_BEGINNINGS = (Started, Configured)
 
 
 class JournalWriter:
@@ -70,11 +72,11 @@ class JournalWriter:
 
     def write(self, fact: Fact) -> None:
         """Append a fact. Call it on a running event loop."""
-        self._waiting += encode(fact)
-        self._waiting += b"\n"
-        if isinstance(fact, Configured | Started):
+        waiting = self._waiting
+        encode_line(fact, waiting)
+        if isinstance(fact, _BEGINNINGS):
             self._latest = {**self._latest, type(fact): fact}
-        if len(self._waiting) >= MAX_WAITING:
+        if len(waiting) >= MAX_WAITING:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_EVERY, self.flush)
@@ -129,12 +131,12 @@ class JournalWriter:
     def _first_lines(self) -> bytearray:
         now = time.time()
         lines = bytearray()
-        for kind in (Started, Configured):
+        for kind in _BEGINNINGS:
             fact = self._written.get(kind)
             if isinstance(fact, Started):
-                lines += encode(Started(now, fact.gateway, fact.version, continued=True)) + b"\n"
+                encode_line(Started(now, fact.gateway, fact.version, continued=True), lines)
             elif fact is not None:
-                lines += encode(msgspec.structs.replace(fact, at=now)) + b"\n"
+                encode_line(msgspec.structs.replace(fact, at=now), lines)
         return lines
 
 

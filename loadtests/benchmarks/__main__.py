@@ -11,7 +11,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from . import highest_rate, ingest, reconcile, recording, users
+from . import highest_rate, ingest, journal, reconcile, recording, users
 from .gateway import costs
 from .ingest_memory import growth
 from .measure import Comparison
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {
     "highest-rate": highest_rate.costs,
     "ingest": ingest.costs,
     "ingest-memory": growth,
+    "journal": journal.costs,
     "reconcile": reconcile.costs,
     "recording": recording.costs,
     "users": users.costs,

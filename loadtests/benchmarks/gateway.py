@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ def costs(number: int = 4_000, rounds: int = 11) -> list[Comparison]:
         url = f"http://127.0.0.1:{upstream.ready}"
         proxy = stack.enter_context(child("loadtests.benchmarks.reverse_proxy", url))
         off = stack.enter_context(_gateway(folder / "off.json", url, None))
-        on = stack.enter_context(_gateway(folder / "on.json", url, f"http://127.0.0.1:{sink.ready}/events"))
+        on = stack.enter_context(metered_gateway(folder / "on.json", url, f"http://127.0.0.1:{sink.ready}/events"))
         cases = {
-            "gateway, metering on": _case(on, _proxy_port(on), number),
-            "gateway, metering off": _case(off, _proxy_port(off), number),
+            "gateway, metering on": proxied(on, number),
+            "gateway, metering off": proxied(off, number),
             "bare aiohttp proxy": _case(proxy, int(proxy.ready), number),
         }
         figures = interleaved(cases, rounds)
@@ -42,7 +42,17 @@ def costs(number: int = 4_000, rounds: int = 11) -> list[Comparison]:
     ]
 
 
-def _gateway(file: Path, upstream: str, ingest: str | None) -> Any:
+def metered_gateway(file: Path, upstream: str, ingest: str, *options: str) -> AbstractContextManager[Child]:
+    """Run the emulated gateway, metering on, with its state in ``file``; ``options`` are more of its options."""
+    return _gateway(file, upstream, ingest, *options)
+
+
+def proxied(gateway: Child, number: int) -> Callable[[], float]:
+    """Return the case of ``number`` requests through a gateway."""
+    return _case(gateway, int(json.loads(gateway.ready)["proxy"].rpartition(":")[2]), number)
+
+
+def _gateway(file: Path, upstream: str, ingest: str | None, *options: str) -> AbstractContextManager[Child]:
     plugins: list[dict[str, Any]] = [{"name": "key-auth", "service": "example-service"}]
     if ingest is not None:
         queue = {"max_batch_size": 100, "max_entries": 100_000}
@@ -57,11 +67,7 @@ def _gateway(file: Path, upstream: str, ingest: str | None) -> Any:
     }
     file.write_text(json.dumps(state))
     arguments = ["gateway", "--config", str(file), "--proxy-port", "0", "--no-admin", "--json"]
-    return child("harness.cli.main", *arguments)
-
-
-def _proxy_port(gateway: Child) -> int:
-    return int(json.loads(gateway.ready)["proxy"].rpartition(":")[2])
+    return child("harness.cli.main", *arguments, *options)
 
 
 def _case(server: Child, port: int, number: int) -> Callable[[], float]:

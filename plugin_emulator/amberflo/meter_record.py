@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import orjson
 
 from plugin_emulator.exchange import AccessRequest
@@ -128,10 +129,18 @@ class RecordMaker:
         return value
 
 
+class _Identity(msgspec.Struct, gc=False):
+    id: str = msgspec.field(name="uniqueId")
+    meter: str = msgspec.field(name="meterApiName")
+
+
+_identities = msgspec.json.Decoder(_Identity)
+
+
 def record_identity(entry: bytes) -> tuple[str, str]:
     """Return id and meter of a serialised record."""
-    record = orjson.loads(entry)
-    return record["uniqueId"], record["meterApiName"]
+    record = _identities.decode(entry)
+    return record.id, record.meter
 
 
 def _serialised(value: dict[str, Any]) -> bytes:

@@ -28,13 +28,14 @@ _REDACTED = "[redacted]"
 class RequestJournal:
     """Tells ``observe`` of configurations and of the requests that end."""
 
-    __slots__ = ("_by_plugin", "_observe", "_plugin_of", "_reasons")
+    __slots__ = ("_by_plugin", "_named", "_observe", "_plugin_of", "_reasons")
 
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
         self._by_plugin: dict[str, list[PluginInstance]] = {}
         self._plugin_of: dict[str, str] = {}
         self._reasons: dict[tuple[object, ...], tuple[PassedOver, ...]] = {}
+        self._named: dict[str, Named] = {}
 
     def started(self, version: str) -> None:
         """The gateway of that version begins to serve."""
@@ -52,6 +53,7 @@ class RequestJournal:
             self._by_plugin.setdefault(each.name, []).append(each)
         self._plugin_of = {each.id: each.name for each in metering}
         self._reasons.clear()
+        self._named.clear()
         keys = tuple(credential.key for credential in state.credentials)
         names = dict.fromkeys(
             name for each in state.plugins if isinstance(each.config, KeyAuthConfig) for name in each.config.key_names
@@ -70,20 +72,20 @@ class RequestJournal:
         upstream_status: int | str | None,
     ) -> None:
         """A request is over; ``admission`` is what the conditions said of it, None where none has one."""
-        answers = {} if admission is None else admission.answers
         route, service = plan.chain.route, plan.chain.service
         consumer = None
         if identity is not None:
             who = identity.consumer
-            consumer = Named(identity.consumer_id, who.username or who.custom_id)
+            consumer = self._name(identity.consumer_id, who.username or who.custom_id)
         anonymous = identity is not None and identity.credential is None
-        ran, passed_over = [], list(self._without_instance(route, consumer, metering, anonymous=anonymous))
-        for instance in metering.every:
-            answer = answers.get(instance)
-            if answer is None:
-                ran.append(instance)
-            else:
-                passed_over.append(PassedOver(self._plugin_of.get(instance, ""), *answer, instance))
+        passed_over = self._without_instance(route, consumer, metering, anonymous=anonymous)
+        ran = metering.every
+        if admission is not None:
+            answers = {each: answer for each, answer in admission.answers.items() if answer is not None}
+            passed_over += tuple(
+                PassedOver(self._plugin_of.get(each, ""), *answers[each], each) for each in ran if each in answers
+            )
+            ran = tuple(each for each in ran if each not in answers)
         self._observe(
             Ended(
                 time(),
@@ -93,20 +95,29 @@ class RequestJournal:
                 text_of(plan.path),
                 status,
                 upstream_status,
-                Named(route.id, route.name) if route else None,
-                Named(service.id, service.name) if service else None,
+                self._name(route.id, route.name) if route else None,
+                self._name(service.id, service.name) if service else None,
                 consumer,
                 anonymous,
-                tuple(ran),
-                tuple(passed_over),
+                ran,
+                passed_over,
             )
         )
+
+    def _name(self, id_: str, name: str | None) -> Named:
+        """Return the same object for the same entity: there is one for each, and many requests for it."""
+        named = self._named.get(id_)
+        if named is None or named.name != name:
+            if len(self._named) >= _REMEMBERED:
+                self._named.clear()
+            named = self._named[id_] = Named(id_, name)
+        return named
 
     def _without_instance(
         self, route: Route | None, consumer: Named | None, metering: MeteringInstances, *, anonymous: bool
     ) -> tuple[PassedOver, ...]:
         """Return for each configured plugin of which no instance was chosen why that is."""
-        key = (route.id if route else None, consumer, anonymous, metering.every)
+        key = (route.id if route else None, consumer.id if consumer else None, anonymous, metering.every)
         known = self._reasons.get(key)
         if known is None:
             if len(self._reasons) >= _REMEMBERED:

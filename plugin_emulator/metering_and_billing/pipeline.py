@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from ..event_ids import id_source
@@ -43,6 +44,15 @@ class Outcome:
     drop: Drop | None = None
 
 
+class _Identity(msgspec.Struct, gc=False):
+    id: str
+    type: str
+
+
+#: Makes no objects of the other members, which are most of what reading an event costs.
+_identities = msgspec.json.Decoder(_Identity)
+
+
 class Pipeline:
     """Turns exchanges into events for one plugin configuration.
 
@@ -69,6 +79,7 @@ class Pipeline:
         self._wanted_parameters = frozenset(
             parameters_of(config.attributes) | ({self._subject.parameter} if self._subject.parameter else set())
         )
+        self._reads_headers = bool(self._subject.header or headers_of(config.attributes))
         version = tuple(int(part) for part in gateway.split("."))
         self._subject_type = self._subject.kind if version >= SUBJECT_TYPE_SINCE else None
         self._allowed = (
@@ -124,14 +135,18 @@ class Pipeline:
     def readings(self, exchange: Exchange) -> tuple[SubjectReading, tuple[AttributeReading, ...]]:
         """Return what stands in a request where subject and attributes are looked up, whatever becomes of it."""
         request, source = exchange.request, self._config.subject
-        headers = headers_named(request.headers, self._wanted_headers, self._header_lengths)
-        parameters = parameters_named(request.query, self._wanted_parameters)
+        wanted, lengths = self._wanted_headers, self._header_lengths
+        headers = headers_named(request.headers, wanted, lengths) if self._reads_headers else {}
+        wanted = self._wanted_parameters
+        parameters = parameters_named(request.query, wanted) if wanted and request.query else {}
         value = self._subject.lookup(exchange, headers, parameters)
         near = None
         if value is None and self._subject.header:
             near = near_name(self._subject.header, (name for name, _ in request.headers))
         elif value is None and self._subject.parameter:
             near = near_name(self._subject.parameter, (pair.partition("=")[0] for pair in request.query.split("&")))
+        if not self._config.attributes:
+            return SubjectReading(source.look_up_value_in, source.field, value, near), ()
         attributes = tuple(
             AttributeReading(
                 attribute.event_property_name,
@@ -203,8 +218,8 @@ class Pipeline:
 
 def event_identity(entry: bytes) -> tuple[str, str]:
     """Return id and type of a serialised event."""
-    event = orjson.loads(entry)
-    return event["id"], event["type"]
+    event = _identities.decode(entry)
+    return event.id, event.type
 
 
 def _cloud_event(event_id: str, kind: str, subject: str, when: str, data: dict[str, Any]) -> CloudEvent:
