@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 
 import docker
@@ -62,6 +65,21 @@ def test_waiting_for_a_health_check_that_an_image_lacks_is_told(
             wait_until_ready(started(f"{image}-without-health"), Healthy(), 5)
     finally:
         subprocess.run(["docker", "rmi", "--force", f"{image}-without-health"], check=True, capture_output=True)
+
+
+def test_a_container_with_a_journal_explains_its_requests(
+    image: str, started: Callable[..., GatewayContainer]
+) -> None:
+    """As docs/docker.md says; a gateway without a configuration answers 404, and nothing is billed."""
+    journal = "/tmp/journal.jsonl"
+    container = started(image, KONG_METERING_JOURNAL=journal, KONG_METERING_JOURNAL_LIMIT="500MB")
+    wait_until_ready(container, Healthy(), 60)
+    (proxy,) = re.findall(r"^proxy +(\S+)", container.log(), re.MULTILINE)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{proxy}/anything", timeout=20)
+    code, said = inside(container, "python3", "-m", "harness.cli.main", "explain", "--journal", journal, "--last")
+    assert code == 0, said
+    assert said.splitlines()[0].startswith("not billed: ") and "  +0.000  no Route matched" in said
 
 
 @pytest.mark.parametrize("command", ["quit", "stop"])
