@@ -16,12 +16,13 @@ from harness.capture.life import Life, life_at, lives
 from harness.capture.outline import outline_of
 from harness.capture.reader import at_places
 from harness.capture_page.source import CaptureSource
-from harness.journal.explain import UnknownId, explain, not_billed
+from harness.journal.both_sides import Account, investigate
+from harness.journal.explain import not_billed
 from harness.journal.explanation import Explanation
 from harness.journal.file import JournalError
 
-#: Requests that are looked into for a value, and lives, deliveries and findings that are told of what was found.
-MOST_REQUESTS, MOST_LIVES, MOST_DELIVERIES, MOST_FINDINGS = 500, 20, 200, 100
+#: Requests that are looked into for a value; lives, deliveries, findings and steps that are told of what was found.
+MOST_REQUESTS, MOST_LIVES, MOST_DELIVERIES, MOST_FINDINGS, MOST_STEPS = 500, 20, 200, 100, 500
 #: Characters of a body, or of an event as JSON, that are told.
 MOST_TEXT = 64_000
 #: Requests that the gateway does not bill, the newest of which are told.
@@ -39,10 +40,14 @@ def explain_entry(source: CaptureSource, place: int, position: int, stop: thread
 
 def explain_key(source: CaptureSource, key: str, stop: threading.Event) -> list[dict[str, Any]]:
     """Return the lives of the entries whose id is ``key`` or that carry it. Raises as ``explain_entry`` does."""
-    contents = source.state().contents
-    places = _requests_with(source, contents.text.holding(key.split() or [key], 0, stop))
+    places = _places(source, key, stop)
     found = lives(source.reader, key, frozenset(places)) if places else []
     return [_told(life) for life in found[:MOST_LIVES]]
+
+
+def _places(source: CaptureSource, key: str, stop: threading.Event) -> list[int]:
+    """Return the places of the requests with an event that may hold ``key``."""
+    return _requests_with(source, source.state().contents.text.holding(key.split() or [key], 0, stop))
 
 
 def _requests_with(source: CaptureSource, events: Iterable[int]) -> list[int]:
@@ -130,12 +135,22 @@ class GatewaySide:
         except OSError:
             return 0
 
-    def explain(self, key: str) -> dict[str, Any]:
-        """Explain a request by its id or an event's; what is wrong is told in ``problem``."""
+    def explain(self, source: CaptureSource, key: str, stop: threading.Event) -> dict[str, Any]:
+        """Explain a request by its id or an event's, from both sides; what is wrong is told in ``problem``.
+
+        Raises CaptureError and CaptureFormatError.
+        """
+        capture = source.reader.path if _places(source, key, stop) else None
         try:
-            return _explained(explain(self.path, key, time.time()))
-        except (UnknownId, JournalError) as error:
+            accounts = investigate(capture, self.path, key, time.time()).accounts
+            if capture is None and any(account.events for account in accounts):
+                accounts = investigate(source.reader.path, self.path, key, time.time()).accounts
+        except JournalError as error:
             return {"problem": str(error)}
+        known = [account for account in accounts if account.request is not None]
+        if not known:
+            return {"problem": f"{self.path.name} knows neither a request nor an event with this id"}
+        return {"accounts": [_account(account) for account in known[:MOST_LIVES]]}
 
     def not_billed(self) -> NotBilled:
         """Return the requests that are not billed, by the end of the journal at most. Raises JournalError."""
@@ -143,16 +158,26 @@ class GatewaySide:
             size = self.size()
             if self._not_billed is None or self._not_billed[0] != size:
                 every = list(not_billed(self.path, time.time()))
-                told = [_explained(one) for one in every[: -MOST_NOT_BILLED - 1 : -1]]
+                told = [_not_billed(one) for one in every[: -MOST_NOT_BILLED - 1 : -1]]
                 self._not_billed = (size, NotBilled(len(every), told))
             return self._not_billed[1]
 
 
-def _explained(explanation: Explanation) -> dict[str, Any]:
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "request": account.request,
+        "outcome": account.outcome,
+        "line": account.line,
+        "disagreements": account.disagreements,
+        "events": [event.id for event in account.events],
+        "steps": [[step.at, step.side, step.text] for step in account.steps[:MOST_STEPS]],
+    }
+
+
+def _not_billed(explanation: Explanation) -> dict[str, Any]:
     return {
         "request": explanation.request,
         "outcome": str(explanation.outcome),
         "cause": explanation.cause,
         "rule": explanation.rule,
-        "steps": [[step.at, step.text] for step in explanation.steps],
     }

@@ -166,8 +166,7 @@ class CapturePage:
     async def _gateways_side(self, key: str | None) -> dict[str, Any] | None:
         if self._gateway is None or key is None:
             return None
-        gateway = self._gateway
-        return await beside(lambda stop: gateway.explain(key))
+        return await beside(partial(self._gateway.explain, self._source, key))
 
     async def _not_billed(self, request: web.Request) -> web.Response:
         if self._gateway is None:

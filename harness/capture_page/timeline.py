@@ -25,8 +25,8 @@ class Timeline:
     """Events and batches between ``start`` and ``end``, in seconds since the epoch.
 
     ``bars`` are counts of events by verdict and then by stretch of time. ``batches`` are those told one by one, of
-    ``total``: where these are too many, some of those tried again or not answered with success. A batch is ``(lane, entries, tries)``, a try
-    ``(place, n, at, status, fault)`` with None as the status of one without an answer.
+    ``total``: where these are too many, some of those tried again or not answered with success. A batch is ``(lane,
+    entries, tries)``, a try ``(place, n, at, status, fault)`` with None as the status of one without an answer.
     """
 
     start: float

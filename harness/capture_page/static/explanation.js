@@ -133,24 +133,28 @@ export class Explanation {
     if (told.problem !== undefined) {
       return [make("h3", {}, "At the gateway"), make("p", { class: "note" }, visible(told.problem))];
     }
-    const began = told.steps[0]?.[0] ?? 0;
-    const kind = { billed: "pass", "under way": "finding" }[told.outcome] ?? "fail";
+    return told.accounts.flatMap((account) => this.#account(account));
+  }
+
+  #account({ request, outcome, line, disagreements, events, steps }) {
+    const began = steps[0]?.[0] ?? 0;
+    const kind = { billed: "pass", "under way": "finding" }[outcome] ?? "fail";
+    const others = events.filter((id) => id !== null && id !== this.shown?.parameters.key);
     return [
-      make("h3", {}, "At the gateway"),
-      make(
-        "p",
-        { class: `verdict ${kind}` },
-        visible(`${told.outcome}: ${told.cause}${told.rule === null ? "" : ` [${told.rule}]`}`),
-      ),
-      make("p", { class: "note" }, visible(`request ${told.request}, ${stamp(began)} UTC`)),
-      make(
-        "ol",
-        { class: "steps" },
-        ...told.steps.map(([at, text]) =>
-          make("li", {}, make("span", { class: "when" }, `+${(at - began).toFixed(3)} s`), ` ${visible(text)}`),
-        ),
+      make("h3", {}, "From the gateway to the ingest endpoint"),
+      make("p", { class: `verdict ${kind}` }, visible(line)),
+      make("p", { class: "note" }, visible(`gateway request ${request}, ${stamp(began)} UTC`)),
+      ...disagreements.map((words) => make("p", { class: "finding" }, visible(words))),
+      make("ol", { class: "steps" }, ...steps.map(([at, side, text]) => this.#step(at - began, side, text))),
+      ...others.map((id) =>
+        make("button", { type: "button", class: "link", click: () => this.key(id) }, visible(`Event ${id}`)),
       ),
     ];
+  }
+
+  #step(after, side, text) {
+    const when = make("span", { class: "when" }, `${after < 0 ? "−" : "+"}${Math.abs(after).toFixed(3)} s`);
+    return make("li", { class: side === "gateway" ? "" : "endpoint" }, when, ` ${visible(`${side}: ${text}`)}`);
   }
 
   #request(told) {
