@@ -1,8 +1,8 @@
 """One client connection: reads requests, has them authenticated and routed, passes them on and relays the answers.
 
 Metering comes last: what there is to log is queued while the answer is on its way, and logged once the event loop
-has written it out (SPEC DRP-3, DLV-5). Only a plugin with an access phase has its turn before the upstream, and only
-such a plugin can hold a request up (SPEC AMB-12).
+has written it out (SPEC DRP-3, DLV-5). Only a plugin with an access phase has its turn before the upstream
+(``access_phase``).
 """
 
 from __future__ import annotations
@@ -11,51 +11,34 @@ import asyncio
 import math
 import random
 from collections.abc import Mapping
-from functools import partial
 from time import time
 from typing import cast
 
 from plugin_emulator.conditions import Facts, PluginFacts
-from plugin_emulator.exchange import AccessRequest, Request
+from plugin_emulator.gateway.access_phase import AccessPhase
 from plugin_emulator.gateway.answers import PLAIN, content_type_for, error_answer
-from plugin_emulator.gateway.forwarding import RequestHeaders, text_of
+from plugin_emulator.gateway.forwarding import RequestHeaders
 from plugin_emulator.gateway.http1 import MessageError
-from plugin_emulator.gateway.key_auth import UNEXPECTED, Identity, body_without, query_without
+from plugin_emulator.gateway.key_auth import UNEXPECTED, body_without, query_without
 from plugin_emulator.gateway.metering_instances import MeteringInstances
 from plugin_emulator.gateway.plugin_conditions import Admission, RouteConditions
 from plugin_emulator.gateway.proxy_context import ProxyContext
 from plugin_emulator.gateway.request_facts import request_facts
 from plugin_emulator.gateway.request_reader import State
 from plugin_emulator.gateway.snapshot import Plan
-from plugin_emulator.gateway.upstream_relay import UpstreamRelay
 
 #: Seconds a client connection may be idle, or take to send a request.
 KEEPALIVE_TIMEOUT = 75.0
 _WAITING, _READING_BODY, _ANSWERING, _DISCARDING, _CLOSED = State
 
 
-class ClientConnection(UpstreamRelay):
+class ClientConnection(AccessPhase):
     """One connection from a client."""
 
-    __slots__ = (
-        "_admission",
-        "_body",
-        "_client_ip",
-        "_held",
-        "_identity",
-        "_query",
-        "_since",
-    )
+    __slots__ = ("_body", "_since")
 
     def __init__(self, context: ProxyContext) -> None:
         super().__init__(context)
-        self._client_ip = ""
-        #: what the plugins' conditions say of the request; None where none has one
-        self._admission: Admission | None = None
-        self._identity: Identity | None = None
-        #: whether a plugin's access phase holds the request up
-        self._held = False
-        self._query: str | None = None
         self._body = b""
         self._since = time()
 
@@ -216,62 +199,6 @@ class ClientConnection(UpstreamRelay):
             self._final_status = error.status
             self._log(None)
         self._transport.close()
-
-    # the access phase of the metering plugins
-
-    def _forward(self) -> None:
-        """Let the metering plugins have their turn, then pass the request on."""
-        identity = self._identity
-        metering = self._chain.metering(identity.consumer_id if identity else None)
-        self._state = _ANSWERING
-        if self._admission is None and not metering.access:
-            self._pass_on()
-        else:
-            self._run_access_phase(metering)
-
-    def _run_access_phase(self, metering: MeteringInstances, first: int = 0) -> None:
-        """Run the metering instances from number ``first`` on, each if its condition holds (SPEC CND-1)."""
-        admission = self._admission
-        for number in range(first, len(metering.every)):
-            instance = metering.every[number]
-            if admission is not None and not admission.ask_metering(instance):
-                self._answer_error(500, UNEXPECTED)
-                return
-            if instance not in metering.access:
-                continue
-            kept_out = admission.kept_out(instance) if admission is not None else None
-            if kept_out is not None:
-                self._context.metering.keep_out(instance, *kept_out)
-                continue
-            go_on = partial(self._let_go, self._request_id, metering, number + 1)
-            self._held = True
-            if not self._context.metering.access(instance, self._access_request(), go_on):
-                return
-            self._held = False
-        self._pass_on()
-
-    def _let_go(self, request_id: str, metering: MeteringInstances, first: int) -> None:
-        """Go on with a request that was held up, unless its client has gone."""
-        if self._held and self._request_id == request_id:
-            self._held = False
-            self._run_access_phase(metering, first)
-
-    def _access_request(self) -> AccessRequest:
-        plan = self._plan
-        assert plan is not None
-        chain, identity = plan.chain, self._identity
-        request = Request(
-            plan.method,
-            text_of(plan.path),
-            self._headers.logged(identity),
-            self._started_at,
-            text_of(self._query) if self._query else "",
-            plan.host or None,
-            self._client_ip or None,
-            self._received,
-        )
-        consumer = identity.consumer if identity else None
-        return AccessRequest(request, chain.exchange_route, chain.exchange_service, consumer, self._request_id)
 
     # passing on
 
