@@ -36,6 +36,8 @@ NEW_ID = 64
 _BIT = {"accepted": BILLED, "duplicate": DISCARDED, "refused": REFUSED, "invalid": INVALID}
 _BITS = np.array([_BIT.get(name, 0) for name in VERDICTS], np.uint8)
 _NO_ROW = 0xFFFF_FFFF
+#: Bits of an id's key by which most are told apart.
+_PART = 20
 #: Seconds by which a time may be off because it is written so: nginx and Amberflo's records have milliseconds.
 RESOLUTION = 0.001
 #: How many arrivals of slots with several are looked at together.
@@ -140,8 +142,7 @@ class Slots:
         """Return where rows have an id that another event has: one that was billed too, or for which the endpoint
         discarded these. ``slots`` are the rows' own."""
         keys = keys_of(rows["id"], self._sources.take(rows["observation"]))
-        place = np.minimum(np.searchsorted(self._shared, keys), max(len(self._shared) - 1, 0))
-        shared = self._shared.take(place) == keys if len(self._shared) else np.zeros(len(rows), np.bool_)
+        shared = _is_among(keys, self._shared)
         state = self.state.take(slots)
         found: Array = shared | (((state & DISCARDED) != 0) & ((state & BILLED) == 0))
         return found
@@ -254,13 +255,14 @@ class Slots:
     ) -> None:
         """Compare time and status of the billed events with those of their requests."""
         status, started, ended = facts.of(rows["worker"], rows["n"])
-        time = rows["time"]
-        answered = status != 0
-        # Nobody knows for how long the gateway was at a request to which no answer came. NaN is never within.
-        within = (time >= started - self.tolerance) & ((time <= ended + self.tolerance) | ~answered)
+        time, earliest = rows["time"], started - self.tolerance
+        within = (time >= earliest) & (time <= ended + self.tolerance)
+        if not within.all():
+            # Nobody knows for how long the gateway was at a request to which no answer came. NaN is never within.
+            within |= (status == 0) & (time >= earliest)
         late = ~within & self._matching.timed(answers)
         seen = self._matching.status(answers)
-        other = (seen != status) & (seen != NO_STATUS) & answered
+        other = (seen != status) & (seen != NO_STATUS) & (status != 0)
         wrong = late | other
         if wrong.any():
             wrong &= bits == BILLED
@@ -297,14 +299,18 @@ class Slots:
         """Mark the slots of billed events that share an id with an event of another slot."""
         if not len(repeated):
             return
+        # Most rows are told apart by a part of their keys.
+        shift = np.uint64(64 - _PART)
+        likely = np.zeros(1 << _PART, np.bool_)
+        likely[repeated >> shift] = True
         keys, slots = [], []
         for _, rows in self._events.chunks(self._chunk):
-            known, _ = self.requests(rows)
-            rows = rows[known & (_BITS.take(rows["verdict"]) == BILLED)]
-            key = keys_of(rows["id"], self._sources.take(rows["observation"]))
-            place = np.minimum(np.searchsorted(repeated, key), len(repeated) - 1)
-            rows, key = rows[repeated.take(place) == key], key[repeated.take(place) == key]
-            placed, slot = self.slots_of(rows)
+            suspects = rows[likely.take(keys_of(rows["id"], self._sources.take(rows["observation"])) >> shift)]
+            suspects = suspects[_BITS.take(suspects["verdict"]) == BILLED]
+            key = keys_of(suspects["id"], self._sources.take(suspects["observation"]))
+            wanted = self.requests(suspects)[0] & _is_among(key, repeated)
+            key, suspects = key[wanted], suspects[wanted]
+            placed, slot = self.slots_of(suspects)
             keys.append(key[placed])
             slots.append(slot)
         key, slot = np.concatenate(keys), np.concatenate(slots)
@@ -343,6 +349,15 @@ class Slots:
         times = np.where(billed, rows["arrived_at"], np.inf)
         first = np.minimum.reduceat(times, starts)
         self.arrived_at[several] = np.where(np.isinf(first), np.nan, first)
+
+
+def _is_among(keys: Array, found: Array) -> Array:
+    """Return where ``keys`` are among some others, which are sorted."""
+    if not len(found):
+        return np.zeros(len(keys), np.bool_)
+    place = np.minimum(np.searchsorted(found, keys), len(found) - 1)
+    among: Array = found.take(place) == keys
+    return among
 
 
 def _note_first(table: Array, slot: Array, number: Array) -> Array:
