@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.capture.redaction import redacted_path
 from harness.ingest.api import IngestApi, Judgement, Refusal
 from harness.ingest.apis import DEFAULT
 from harness.ingest.faults import NO_FAULT, Fault
@@ -186,7 +187,7 @@ class IngestCore:
         assert fault.status is not None
         headers = fault.headers
         if fault.redirects and not any(name.lower() == "location" for name, _ in headers):
-            headers = (*headers, ("Location", request.path))
+            headers = (*headers, ("Location", redacted_path(request.path)))
         return self._api.error(fault.status, "Answered so by the fault script", str(self._count), headers=headers)
 
 

@@ -6,6 +6,7 @@ ties the endpoint's decisions to the capture; it knows no server, so any host ca
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from array import array
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.capture.record import CapturedRequest, Relayed, body_members
-from harness.capture.redaction import redacted
+from harness.capture.redaction import Secrets, redacted_path
 from harness.capture.store import CaptureError, CaptureWriter
 from harness.ingest.core import IngestCore, IngestSettings
 from harness.ingest.faults import NO_FAULT, Fault, FaultScript
-from harness.ingest.messages import ACCEPTED, Answer, IngestRequest, Receipt
+from harness.ingest.messages import ACCEPTED, Answer, Finding, IngestRequest, Receipt
 from harness.ingest.parsed_later import ParsedLater
 from harness.ingest.problem import problem
 from harness.ingest.timed_fault import TimedFault
@@ -173,12 +174,13 @@ class Lanes:
         When the capture cannot be written the events are not accepted and the answer is 503: nothing that was
         answered with success is ever missing from the capture.
         """
-        lane = arrival.lane
+        lane, seen = arrival.lane, _Seen.of(request)
         if lane is None:
-            receipt = Receipt(problem(404, f"There is no lane [{arrival.lane_name}]", f"stray-{arrival.number}"))
+            name = seen.secrets.hidden_in_text(arrival.lane_name)
+            receipt = Receipt(problem(404, f"There is no lane [{name}]", f"stray-{arrival.number}"))
         else:
-            receipt = lane.core.receive(request, arrival.fault)
-        return self._kept(arrival, request, receipt)
+            receipt = seen.told(lane.core.receive(seen.request, arrival.fault), lane)
+        return self._kept(arrival, seen, receipt)
 
     def witness(self, arrival: Arrival, request: IngestRequest, answer: Answer, relayed: Relayed) -> Receipt:
         """Judge a request of a lane that was passed on, and write it with the ``answer`` to the capture.
@@ -186,15 +188,17 @@ class Lanes:
         When the capture cannot be written the answer is 503 here, too: the client sends the batch again, and the
         endpoint behind knows it again.
         """
-        assert arrival.lane is not None
-        return self._kept(arrival, request, arrival.lane.core.witness(request, answer, arrival.fault), relayed)
+        lane, seen = arrival.lane, _Seen.of(request)
+        assert lane is not None
+        receipt = seen.told(lane.core.witness(seen.request, answer, arrival.fault), lane)
+        return self._kept(arrival, seen, receipt, relayed)
 
     def abandon(
         self, arrival: Arrival, request: IngestRequest, why: str = "incomplete", answer: Answer | None = None
     ) -> None:
         """Record a request whose body never came whole, and ``why``: its client left, was too slow, sent too much."""
         receipt = Receipt(answer)
-        record = _record(arrival, request, receipt, why)
+        record = _record(arrival, _Seen.of(request), receipt, why)
         place = self._write(record, receipt)
         if place is not None:
             self._count(arrival.lane, record, receipt, place)
@@ -203,12 +207,10 @@ class Lanes:
         """Return the ``index``-th captured request of ``lane`` as JSON. Raises CaptureError."""
         return self._capture.line(lane.places[index])
 
-    def _kept(
-        self, arrival: Arrival, request: IngestRequest, receipt: Receipt, relayed: Relayed | None = None
-    ) -> Receipt:
+    def _kept(self, arrival: Arrival, seen: _Seen, receipt: Receipt, relayed: Relayed | None = None) -> Receipt:
         """Write and count a request; return its receipt, or that of a request that could not be written."""
         lane = arrival.lane
-        record = _record(arrival, request, receipt, arrival.fault.label, relayed)
+        record = _record(arrival, seen, receipt, arrival.fault.label, relayed)
         place = self._write(record, receipt)
         if place is None:
             if lane is None:
@@ -240,21 +242,52 @@ class Lanes:
             self._observer(record, receipt)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A request as it may be judged, stored and shown: its secrets are in none but the headers they belong to.
+
+    ``size`` is that of the body as it came, in bytes; ``repeats`` says that the body had one of the secrets in it.
+    """
+
+    request: IngestRequest
+    secrets: Secrets
+    size: int
+    repeats: bool
+
+    @classmethod
+    def of(cls, request: IngestRequest) -> _Seen:
+        secrets = Secrets(request.headers, request.path)
+        body = secrets.hidden(request.body)
+        repeats = body is not request.body
+        return cls(
+            dataclasses.replace(request, body=body) if repeats else request, secrets, len(request.body), repeats
+        )
+
+    def told(self, receipt: Receipt, lane: Lane) -> Receipt:
+        """Return ``receipt``, with a finding when the body has a secret."""
+        if not self.repeats:
+            return receipt
+        rule = lane.core.settings.api.request_rule
+        finding = Finding(rule, "", "the body repeats a credential of the request; it is redacted here")
+        return dataclasses.replace(receipt, findings=(*receipt.findings, finding))
+
+
 def _record(
-    arrival: Arrival, request: IngestRequest, receipt: Receipt, fault: str | None, relayed: Relayed | None = None
+    arrival: Arrival, seen: _Seen, receipt: Receipt, fault: str | None, relayed: Relayed | None = None
 ) -> CapturedRequest:
-    kinds = request.header_values("content-type")
+    request, secrets = seen.request, seen.secrets
+    headers = secrets.hidden_in_headers(request.headers)
     return CapturedRequest(
         n=arrival.number,
-        lane=arrival.lane_name,
+        lane=secrets.hidden_in_text(arrival.lane_name),
         arrived_at=arrival.arrived_at,
         monotonic=arrival.monotonic,
         connection=request.connection,
-        method=request.method,
-        path=request.path,
-        headers=redacted(request.headers),
-        size=len(request.body),
-        content_type=kinds[0] if kinds else None,
+        method=secrets.hidden_in_text(request.method),
+        path=secrets.hidden_in_text(redacted_path(request.path)),
+        headers=headers,
+        size=seen.size,
+        content_type=next((value.strip(" \t") for name, value in headers if name.lower() == "content-type"), None),
         status=receipt.answer.status if receipt.answer is not None else None,
         fault=fault,
         findings=receipt.findings,

@@ -19,7 +19,7 @@ from mitmproxy.connection import ConnectionState
 from mitmproxy.master import Master
 from mitmproxy.proxy import server_hooks
 
-from harness.capture.redaction import redacted
+from harness.capture.redaction import Secrets, redacted_path
 from harness.ingest.host import PortError, Receiver, Report, internal_error, no_tunnel
 from harness.ingest.lanes import Arrival
 from harness.ingest.messages import Answer, Headers, IngestRequest, Receipt
@@ -39,9 +39,10 @@ Noted = Callable[[http.HTTPFlow, Arrival, IngestRequest, Receipt], None]
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A request whose head is in, with the headers as they came: the flow shows none of their secrets."""
+    """A request whose head is in, with path and headers as they came: the flow shows none of their secrets."""
 
     arrival: Arrival
+    path: str
     headers: Headers
 
 
@@ -70,11 +71,11 @@ class IngestAddon:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Number the request; close the connection when the script wants it before the body is read."""
         try:
-            headers = _take_secrets(flow)
+            path, headers = _take_secrets(flow)
             if self._stand_in is not None and is_for_proxy(flow) and not self._stand_in.takes(flow.request.host):
                 flow.response = _response(self._stand_in.refusal())
                 return
-            under_way = _UnderWay(self._lanes.arrive(_path(flow)), headers)
+            under_way = _UnderWay(self._lanes.arrive(path), path, headers)
             if under_way.arrival.fault.reset == "before":
                 request = _request(flow, under_way)
                 self._note(flow, under_way.arrival, request, self._lanes.receive(under_way.arrival, request))
@@ -92,6 +93,7 @@ class IngestAddon:
         try:
             arrival = under_way.arrival
             request = _request(flow, under_way)
+            _take_secrets_of_body(flow, request)
             if self._relay is None:
                 receipt = self._lanes.receive(arrival, request)
             else:
@@ -123,7 +125,11 @@ class IngestAddon:
         """Record a request whose client left before its body was complete."""
         under_way = self._under_way.pop(flow.id, None)
         if under_way is not None:
-            self._lanes.abandon(under_way.arrival, _request(flow, under_way))
+            request = _request(flow, under_way)
+            secrets = _take_secrets_of_body(flow, request)
+            if flow.error is not None:
+                flow.error.msg = secrets.hidden_in_text(flow.error.msg)
+            self._lanes.abandon(under_way.arrival, request)
 
     def _note(self, flow: http.HTTPFlow, arrival: Arrival, request: IngestRequest, receipt: Receipt) -> None:
         if self._noted is not None:
@@ -234,25 +240,34 @@ def _failure(proxy: proxyserver.Proxyserver, port: int) -> tuple[int, BaseExcept
     return port, None
 
 
-def _path(flow: http.HTTPFlow) -> str:
-    return flow.request.data.path.decode("latin-1")
-
-
-def _take_secrets(flow: http.HTTPFlow) -> Headers:
-    """Return the headers as they came, and leave the flow those that may be seen."""
+def _take_secrets(flow: http.HTTPFlow) -> tuple[str, Headers]:
+    """Return path and headers as they came, and leave the flow what may be seen of them."""
+    path = flow.request.data.path.decode("latin-1")
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in flow.request.headers.fields)
-    shown = redacted(headers)
+    secrets = Secrets(headers, path)
+    shown = secrets.hidden_in_headers(headers)
     if shown != list(headers):
         fields = ((name.encode("latin-1"), value.encode("latin-1")) for name, value in shown)
         flow.request.headers = http.Headers(fields)
-    return headers
+    flow.request.data.path = secrets.hidden_in_text(redacted_path(path)).encode("latin-1")
+    return path, headers
+
+
+def _take_secrets_of_body(flow: http.HTTPFlow, request: IngestRequest) -> Secrets:
+    """Leave the flow what may be seen of a body that has come whole, or as far as it did; return the secrets."""
+    secrets = Secrets(request.headers, request.path)
+    shown = secrets.hidden(request.body)
+    if shown is not request.body:
+        flow.request.data.content = shown
+    flow.request.trailers = None
+    return secrets
 
 
 def _request(flow: http.HTTPFlow, under_way: _UnderWay) -> IngestRequest:
     arrival = under_way.arrival
     return IngestRequest(
         method=flow.request.method,
-        path=_path(flow),
+        path=under_way.path,
         headers=under_way.headers,
         body=flow.request.raw_content or b"",
         arrived_at=arrival.arrived_at,

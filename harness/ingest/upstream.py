@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from harness.capture.redaction import REDACTED, SECRET_HEADERS
-from harness.ingest.messages import Answer, Headers, IngestRequest
+from harness.capture.redaction import Secrets, redacted_path
+from harness.ingest.messages import Answer, IngestRequest
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60.0, connect=10.0)
 _LARGEST_ANSWER = 16 * 1024 * 1024  # bytes
@@ -35,7 +35,8 @@ _NOT_PASSED_ON = frozenset(
 _NOT_PASSED_BACK = _NOT_PASSED_ON | {"content-encoding", "set-cookie"}
 #: Headers that aiohttp would add.
 _ADDED_BY_CLIENTS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_SHORTEST_SECRET = 4  # characters
+#: Headers of an answer whose value is an address.
+_ADDRESSES = ("location", "content-location", "refresh")
 
 
 class UpstreamError(RuntimeError):
@@ -85,6 +86,7 @@ class Upstream:
         Secrets of the request that the answer repeats are redacted in it: it is shown, and may be saved.
         """
         url = self._url(path)
+        secrets = Secrets(request.headers, request.path)
         headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_PASSED_ON]
         given_names = {name.lower() for name, _ in headers}
         left_out = [name for name in _ADDED_BY_CLIENTS if name.lower() not in given_names]
@@ -111,8 +113,9 @@ class Upstream:
         except TimeoutError:
             raise UpstreamError(f"{self.host}: no answer in time", 504) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UpstreamError(f"{self.host}: {str(error) or type(error).__name__}".splitlines()[0]) from None
-        return _redacted(Answer(response.status, given, body), request.headers)
+            told = secrets.hidden_in_text(str(error)) or type(error).__name__  # it may quote what the other side said
+            raise UpstreamError(f"{self.host}: {told}".splitlines()[0]) from None
+        return _redacted(Answer(response.status, given, body), secrets)
 
     def _url(self, path: str) -> URL:
         if not path.startswith("/"):  # anything else could lead to another host
@@ -135,15 +138,10 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _redacted(answer: Answer, sent: Headers) -> Answer:
-    secrets = set[str]()
-    for name, value in sent:
-        if name.lower() in SECRET_HEADERS:
-            secrets |= {value.strip(), value.strip().rpartition(" ")[2]}
-    headers = [(name, value) for name, value in answer.headers if name.lower() not in _NOT_PASSED_BACK]
-    body = answer.body
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            body = body.replace(secret.encode("latin-1"), REDACTED.encode())
-            headers = [(name, value.replace(secret, REDACTED)) for name, value in headers]
-    return Answer(answer.status, tuple(headers), body)
+def _redacted(answer: Answer, secrets: Secrets) -> Answer:
+    kept = [(name, value) for name, value in answer.headers if name.lower() not in _NOT_PASSED_BACK]
+    headers = [
+        (name, redacted_path(value) if name.lower() in _ADDRESSES else value)
+        for name, value in secrets.hidden_in_headers(kept)
+    ]
+    return Answer(answer.status, tuple(headers), secrets.hidden(answer.body))

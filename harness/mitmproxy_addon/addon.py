@@ -15,6 +15,7 @@ from mitmproxy.addons.view import View
 from mitmproxy.log import ALERT
 from mitmproxy.proxy import mode_specs, server_hooks
 
+from harness.capture.redaction import Secrets
 from harness.capture.store import CaptureError, CaptureFormatError, CaptureWriter
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
@@ -23,7 +24,7 @@ from harness.ingest.messages import IngestRequest, Receipt
 from harness.ingest.mitmproxy_host import IngestAddon
 from harness.ingest.relay import Relay
 from harness.ingest.upstream import Upstream
-from harness.mitmproxy_addon import commands
+from harness.mitmproxy_addon import commands, log_filter
 from harness.mitmproxy_addon.batch_note import BatchNote, ending, write_note
 from harness.mitmproxy_addon.batches import KeptFlows, Tries
 from harness.mitmproxy_addon.content_view import EventsView
@@ -81,6 +82,7 @@ class MeteringAddon:
         """Add the options and the content view."""
         add_options(loader)
         contentviews.add(self._view)
+        log_filter.add()
 
     def configure(self, updated: set[str]) -> None:
         """Take over options and open the capture; a change of the endpoint's begins with a new memory.
@@ -109,6 +111,7 @@ class MeteringAddon:
     def done(self) -> None:
         """Close the capture."""
         self._close()
+        log_filter.remove()
         if self._view in contentviews.views:
             contentviews.remove(self._view)
 
@@ -184,7 +187,7 @@ class MeteringAddon:
         status = receipt.answer.status if receipt.answer is not None else None
         note = BatchNote(
             arrival.number,
-            arrival.lane_name,
+            Secrets(request.headers, request.path).hidden_in_text(arrival.lane_name),
             arrival.arrived_at,
             status,
             arrival.fault.label,
