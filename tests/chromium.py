@@ -236,8 +236,10 @@ class Page:
         self.send("Input.insertText", {"text": text})
 
     def press(self, key: str) -> None:
-        """Press and release one key: a character, or a name such as Tab, Enter, Escape, Space."""
-        named = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), "Space": (32, " ")}
+        """Press and release one key: a character, or a name such as Tab, Enter, Escape, Space, ArrowDown."""
+        named = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), "Space": (32, " "), "End": (35, "")}
+        named |= {"Home": (36, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, ""), "ArrowRight": (39, "")}
+        named |= {"ArrowDown": (40, "")}
         code, text = named.get(key, (ord(key[0].upper()), key))
         name = " " if key == "Space" else key
         event = {"key": name, "code": key, "windowsVirtualKeyCode": code, "nativeVirtualKeyCode": code}

@@ -47,8 +47,8 @@ const timelineAsked = newestOnly((error) => problem("timeline", error.message));
 
 const stateKey = () => (state === null ? "" : `${state.generation}/${state.requests}`);
 
-/** Ask for what the filter finds; `anew` unless it only has grown. */
-const show = (anew) => {
+/** Ask for what the filter finds. */
+const show = () => {
   const given = parameters(filter);
   asked = stateKey();
   const question = new URLSearchParams(given);
@@ -59,7 +59,7 @@ const show = (anew) => {
     const answer = await ask("events", question, signal);
     problem("events", null);
     problem("rows", null);
-    list.show(answer, given, anew, severalDays());
+    list.show(answer, given, severalDays());
     showSubjects(answer, filter.subject, toggleSubject);
     showVerdicts(answer.verdicts);
     showFound(answer);
@@ -78,7 +78,7 @@ const change = (changes) => {
   const hash = parameters(filter).toString();
   history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
   showFilter();
-  show(true);
+  show();
 };
 
 // --- what is shown ---
@@ -147,12 +147,10 @@ const poll = async () => {
   if (document.visibilityState !== "visible") return; // goes on when it is seen again
   let soon = POLL;
   try {
-    const before = state;
     state = await ask("state", "");
     problem("state", null);
     showState();
-    const another = before !== null && before.generation !== state.generation;
-    if (another || asked !== stateKey()) show(another);
+    if (asked !== stateKey()) show();
     if (state.journal !== null && !byId("not-billed-view").hidden) notBilled.read(state.journal.size);
     if (state.read < state.last_place) soon = POLL / 4;
   } catch (error) {
@@ -271,8 +269,8 @@ document.addEventListener("visibilitychange", poll);
 window.addEventListener("hashchange", () => {
   filter = fromAddress(location.hash);
   showFilter();
-  show(true);
+  show();
 });
 // What the file has is asked for together with its state: the first is not to wait for the second.
-show(true);
+show();
 poll();

@@ -31,8 +31,11 @@ export class EventList {
     new ResizeObserver(() => this.render()).observe(this.grid);
   }
 
-  /** Show an answer to `parameters`. `anew`: it is another question, so begin at the top with nothing chosen. */
-  show(answer, parameters, anew, days) {
+  /** Show an answer to `parameters`: from the top and with nothing chosen, unless it is the same question as before. */
+  show(answer, parameters, days) {
+    const question = `${answer.generation}?${parameters}`;
+    const anew = question !== this.question;
+    this.question = question;
     const more = answer.found - this.found;
     this.parameters = parameters;
     this.days = days;
@@ -55,7 +58,8 @@ export class EventList {
   /** Choose the next or previous event, `by` so many. */
   move(by) {
     if (this.found === 0) return;
-    const place = this.chosen === null ? (by > 0 ? 0 : this.found - 1) : this.#place(this.chosen) + by;
+    const from = this.chosen !== null ? this.#place(this.chosen) : by > 0 ? -1 : this.found;
+    const place = from + by;
     this.choose(this.found - 1 - Math.max(0, Math.min(this.found - 1, place)));
   }
 
@@ -83,7 +87,10 @@ export class EventList {
     this.pool.forEach((row, index) => {
       const place = first + index;
       row.element.hidden = place > last;
-      if (place > last) return;
+      if (place > last) {
+        row.element.setAttribute("aria-selected", "false");
+        return;
+      }
       const number = this.found - 1 - place;
       const known = this.known.get(number);
       if (known === undefined) lacking ??= number;

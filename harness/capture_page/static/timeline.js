@@ -36,9 +36,14 @@ export class Timeline {
     if (this.data === null) return;
     const middle = (this.data.start + this.data.end) / 2;
     const half = ((this.data.end - this.data.start) / 2) * factor;
-    const all = this.whole !== null && middle - half <= this.whole[0] && middle + half > this.whole[1];
-    if (all) this.narrowed(null, null);
-    else this.narrowed(middle - half, middle + half);
+    const [first, last] = this.whole ?? [-Infinity, Infinity];
+    const almost = half / 100; // so that in and out again is all of it, whatever was rounded
+    if (middle - half <= first + almost && middle + half >= last - almost) this.narrowed(null, null);
+    else this.#narrow(middle - half, middle + half);
+  }
+
+  #narrow(since, until) {
+    this.narrowed(...[since, until].map((at) => Math.round(at * 1000) / 1000));
   }
 
   #draw() {
@@ -200,7 +205,7 @@ export class Timeline {
       const ends = [from, place(event)].sort((one, other) => one - other);
       from = null;
       brush.setAttribute("width", 0);
-      if (ends[1] - ends[0] > 4) this.narrowed(...ends.map((x) => Math.round(this.at(x) * 1000) / 1000));
+      if (ends[1] - ends[0] > 4) this.#narrow(...ends.map(this.at));
     });
     picture.addEventListener("pointercancel", () => {
       from = null;
