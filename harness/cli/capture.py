@@ -10,7 +10,10 @@ command = Verbs(
     table={
         "convert": ("capture_convert", "Turn a capture of an older version into one of this version."),
         "diff": ("capture_diff", "Compare the events of two captures."),
-        "explain": ("capture_explain", "One event or request: verdict, findings, every delivery; with --journal both sides."),
+        "explain": (
+            "capture_explain",
+            "One event, or request: verdict, findings, deliveries; --journal: both sides.",
+        ),
         "export": ("capture_export", "Write events as JSON lines, CSV or Parquet, or requests as HAR."),
         "list": ("capture_list", "List events, by subject, type, time, verdict, lane or id."),
         "query": ("capture_query", "Ask a capture in SQL; it is only read."),

@@ -66,9 +66,11 @@ def not_billed(journal: Path, now: float | None = None) -> Iterator[Explanation]
 
 def lives_of(reader: JournalReader, ids: Collection[str]) -> Lives:
     """Return the lives of the requests that have one of ``ids``, or an event that has. Raises JournalError."""
-    lives = Lives(_requests_of(reader, ids))
-    for fact in reader.facts():
-        lives.tell(fact)
+    requests = _requests_of(reader, ids)
+    lives = Lives(requests)
+    if requests:
+        for fact in reader.facts(ended=requests):
+            lives.tell(fact)
     return lives
 
 

@@ -207,7 +207,9 @@ def test_a_full_disk_is_said_once_and_the_gateway_goes_on_serving() -> None:
         assert process.stdout is not None and process.stderr is not None
         proxy = json.loads(process.stdout.readline())["proxy"]
         line = process.stderr.readline()
-        assert line == "kong-metering gateway: [warn] /dev/full: cannot be written any more: No space left on device\n"
+        assert (
+            line == "kong-metering gateway: [warn] /dev/full: cannot be written any more: No space left on device\n"
+        )
         for _ in range(3):
             ask(f"{proxy}/orders")
             time.sleep(0.06)  # more than a fact waits in memory

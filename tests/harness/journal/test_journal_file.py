@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.capture.redaction import REDACTED
-from harness.journal.file import JournalError, encode, read
+from harness.journal.file import JournalError, JournalReader, encode, read
 from harness.journal.redaction import without_secrets
 from harness.journal.writer import MAX_WAITING, JournalWriter
 from plugin_emulator.journal import AttributeReading, Configured, Ended, Fact, Metered, Named, Stopped, SubjectReading
@@ -73,6 +73,16 @@ def test_a_full_disk_is_told_once_and_metering_goes_on() -> None:
     said: list[str] = []
     written(Path("/dev/full"), [ENDED] * 2_000, said)
     assert said == ["/dev/full: cannot be written any more: No space left on device"]
+
+
+def test_the_ends_of_other_requests_may_be_left_out_but_for_the_last_which_tells_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    others = [Ended(3.0, "o", 2.9, "GET", "/two", 200), Ended(4.0, "p", 3.9, "GET", "/three", 200)]
+    wanted = Ended(4.5, "4ac3b7", 4.4, "GET", "/one", 200)
+    written(path, [*others, wanted, Stopped(5.0), *others])
+    with JournalReader(path) as reader:
+        assert list(reader.facts(ended=["4ac3b7"])) == [wanted, Stopped(5.0), others[1]]
+        assert list(reader.facts(ended=[str(number) for number in range(1_000)])) == list(reader.facts())
 
 
 def test_a_last_line_without_its_end_is_being_written_and_not_read(tmp_path: Path) -> None:
