@@ -38,7 +38,7 @@ _BITS = np.array([_BIT.get(name, 0) for name in VERDICTS], np.uint8)
 _NO_ROW = 0xFFFF_FFFF
 #: Bits of an id's key by which most are told apart.
 _PART = 20
-#: Seconds by which a time may be off because it is written so: nginx and Amberflo's records have milliseconds.
+#: Seconds by which a time may be off because it is written so: nginx and meter records have milliseconds.
 RESOLUTION = 0.001
 #: How many arrivals of slots with several are looked at together.
 _BLOCK = 500_000
