@@ -11,14 +11,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mystery import Mystery, ingest
 
+from harness.capture.life import Delivery
 from harness.capture.record import CapturedRequest, Relayed
 from harness.capture.store import CaptureWriter
 from harness.capture.verdict import Finding, Verdict
 from harness.cli.main import main
 from harness.journal.both_sides import Account, Investigation, investigate
 from harness.journal.file import encode
+from harness.journal.joining import attempts_of
 from plugin_emulator.journal import (
     Configured,
     Ended,
@@ -274,6 +278,38 @@ def test_hundreds_of_tries_are_all_joined(told: Told) -> None:
     requests = [came(10.05 + number, "refused", 503) for number in range(1, 301)]
     account = told((*BEGINNING, *failed), *requests)
     assert joined(account) == [(number, number) for number in range(1, 301)]
+
+
+SENT = st.lists(
+    st.tuples(
+        st.sampled_from(["unreachable", "answered", "answer lost", "between"]),
+        st.sampled_from([202, 400, 503]),
+        st.floats(0.001, 5),  # how long the try takes
+        st.floats(0, 1),  # when in it the request arrives
+        st.floats(0.01, 60),  # the wait after it
+    ),
+    max_size=30,
+)
+
+
+@given(SENT)
+def test_whatever_happens_on_the_way_each_try_is_joined_with_its_own_request(
+    sent: list[tuple[str, int, float, float, float]],
+) -> None:
+    """A try does not reach the endpoint, or its answer is lost, or something between the two gives another answer."""
+    at, tries, deliveries, truth = 10.0, [], [], []
+    for number, (what, status, took, arrives, wait) in enumerate(sent, 1):
+        answer = {"unreachable": None, "answered": status, "answer lost": None, "between": 502}[what]
+        tries.append(tried(number, at + took, answer, took=took))
+        if what == "unreachable":
+            truth.append((number, None))
+        else:
+            n = len(deliveries) + 1
+            deliveries.append(Delivery(n, "", n, at + arrives * took, None, 1, 0, status, None, "refused"))
+            truth.append((number, n))
+        at += took + wait
+    attempts = attempts_of(tries, deliveries)
+    assert [(each.tried and each.tried.number, each.delivery and each.delivery.n) for each in attempts] == truth
 
 
 Verb = Callable[..., tuple[int, str, str]]
