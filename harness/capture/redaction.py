@@ -76,16 +76,13 @@ class Secrets:
 
     def __init__(self, headers: Iterable[tuple[str, str]] = (), path: str = "") -> None:
         """``headers`` and ``path`` with its query are those of the request, decoded as Latin-1."""
-        found = set[bytes]()
-        for name, value in headers:
-            if is_secret_name(name):
-                found.update(_secrets_in(name.lower(), value))
+        found = [(name, value) for name, value in headers if is_secret_name(name)]
+        parameters = set[bytes]()
         for part in re.split(r"[&;#]", path.partition("?")[2]) if "?" in path else ():
             name, _, value = part.partition("=")
             if _is_secret_parameter(name):
-                found.update((value.encode("latin-1", "replace"), unquote_to_bytes(value)))
-        forms = {form for secret in found if len(secret) >= _shortest(secret) for form in _forms(secret)}
-        self._forms: Sequence[bytes] = sorted(forms, key=len, reverse=True)
+                parameters.update((value.encode("latin-1", "replace"), unquote_to_bytes(value)))
+        self._forms, self._texts = _sought(tuple(found), frozenset(parameters))
 
     def hidden(self, data: bytes) -> bytes:
         """Return ``data`` without the secrets: the same object when there are none in it."""
@@ -96,10 +93,9 @@ class Secrets:
 
     def hidden_in_text(self, text: str) -> str:
         """Return ``text`` without the secrets: a header's value as Latin-1, or a message."""
-        for form in self._forms:
-            for read in (form.decode("latin-1"), form.decode("utf-8", "replace")):
-                if read in text:
-                    text = text.replace(read, REDACTED)
+        for form in self._texts:
+            if form in text:
+                text = text.replace(form, REDACTED)
         return text
 
     def hidden_in_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -158,6 +154,25 @@ def _shortest(secret: bytes) -> int:
 
 
 @functools.lru_cache(maxsize=256)
+def _sought(
+    headers: tuple[tuple[str, str], ...], parameters: frozenset[bytes]
+) -> tuple[Sequence[bytes], Sequence[str]]:
+    """Return what to look for, in bytes and in texts: the ways to write the secrets.
+
+    Those that another one is a part of need not be looked for.
+    """
+    secrets = set(parameters).union(*(_secrets_in(name.lower(), value) for name, value in headers))
+    forms = {form for secret in secrets if len(secret) >= _shortest(secret) for form in _forms(secret)}
+    least: list[bytes] = []
+    for form in sorted(forms, key=len):
+        if not any(shorter in form for shorter in least):
+            least.append(form)
+    texts = dict.fromkeys(
+        read for form in least for read in (form.decode("latin-1"), form.decode("utf-8", "replace"))
+    )
+    return least, list(texts)
+
+
 def _forms(secret: bytes) -> frozenset[bytes]:
     """Return the ways to write a secret."""
     forms = {secret, quote(secret, safe="").encode(), quote(secret).encode()}
