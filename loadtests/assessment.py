@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from loadtests.classification import MOST_EXAMPLES
-from loadtests.expectations import ExpectationsError
+from loadtests.expectations import Expectations, ExpectationsError
 from loadtests.ledger import Ledger, LedgerError
-from loadtests.loss import Losses, explain
+from loadtests.loss import Losses, LostEvents, explain
 from loadtests.matching import Array, MatchingError
 from loadtests.numbers import label
 from loadtests.observations import ObservationsError
 from loadtests.overhead import Overhead
 from loadtests.plan import LoadPlan
 from loadtests.prediction import predict
-from loadtests.queue_arrivals import queue_arrivals
+from loadtests.queue_arrivals import queue_arrivals, queues_of
 from loadtests.queue_model import QueueModel, queue_model
 from loadtests.reconciliation import Reconciliation, ReconciliationError, reconcile
 from loadtests.result import LoadReport, Surroundings
@@ -27,6 +27,8 @@ from loadtests.thresholds import Measured, Thresholds, judge
 
 #: Seconds after a restart in which a client may still find that its connection is gone.
 _RECONNECTED = 0.25
+#: Seconds in which a gateway gets from the end of its answer to the log phase.
+_LOG_PHASE = 0.005
 _UNUSABLE = (
     ExpectationsError,
     LedgerError,
@@ -54,13 +56,18 @@ def assess(
     queue = queue_model(plan)
     bound = queue.latency_bound(observed.round_trip)
     try:
-        found = reconcile(directory, late_after=bound, clock_tolerance=observed.clock_tolerance)
+        found = reconcile(
+            directory,
+            late_after=bound,
+            clock_tolerance=observed.clock_tolerance,
+            stops=[restart.began_at for restart in observed.restarts],
+        )
     except _UNUSABLE as error:
         raise NoAccountError(str(error)) from None
     if not any(status for status in found.answers):
         raise NoAccountError("the gateway has not answered a single request: there is nothing to account for")
     losses = _losses(directory, observed, queue, found)
-    unexplained = np.unique(found.lost[losses.unexplained])
+    unexplained = np.unique(found.lost["place"][losses.unexplained])
     measured = Measured(
         requests=found.requests,
         due=found.events.due,
@@ -111,5 +118,24 @@ def _losses(directory: Path, observed: Observed, queue: QueueModel, found: Recon
         [restart.window() for restart in observed.restarts],
         round_trip=observed.round_trip,
     )
+    lost = LostEvents(found.lost["ended_at"], ~found.lost["discarded"], _tails(directory, observed, queue, found))
     stops = [restart.how for restart in observed.restarts]
-    return explain(found.lost_at, prediction, observed.told, stops, queue.rules)
+    return explain(lost, prediction, observed.told, stops, queue.rules)
+
+
+def _tails(directory: Path, observed: Observed, queue: QueueModel, found: Reconciliation) -> list[Array]:
+    """Return by restart which lost events may have been in a queue when it began.
+
+    That is none whose request was over before another one began whose event was delivered, of the same queue. An
+    event enters its queue a moment after its request's end.
+    """
+    names, of = queues_of(Expectations.read(directory), queue)
+    queues = of[found.lost["expectation"]]
+    tails = []
+    for restart, delivered in zip(observed.restarts, found.delivered, strict=True):
+        tail = found.lost["started_at"] <= restart.ended_at
+        if queue.in_order:
+            latest = np.array([delivered[of == place].max(initial=-np.inf) for place in range(len(names))])
+            tail &= found.lost["ended_at"] + _LOG_PHASE >= latest[queues]
+        tails.append(tail)
+    return tails

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from loadtests.expectations import OTHER, Due, Expectations
 from loadtests.latencies import Latencies, buckets
 from loadtests.matching import Array, Matching
-from loadtests.slots import BILLED, NEW_ID, REFUSED, SAME_ID, WRONG, Slots
+from loadtests.slots import BILLED, DISCARDED, NEW_ID, REFUSED, SAME_ID, WRONG, Slots
 from loadtests.timeline import Timeline
 
 #: The classes of requests, with what they mean. Where several apply, the first one counts.
@@ -33,6 +33,11 @@ CLASSES = tuple(MEANINGS)
 BEFORE_START = "before_start"
 #: The classes of which requests are named, and BEFORE_START.
 NAMED = (*CLASSES[:6], *CLASSES[9:], BEFORE_START)
+#: An event that was due and never billed: the place of its request in the ledger, and what the ledger says of that;
+#: ``discarded`` where the endpoint took it for a duplicate of another event.
+LOST = np.dtype(
+    [("place", "<i8"), ("expectation", "<u4"), ("started_at", "<f8"), ("ended_at", "<f8"), ("discarded", "?")]
+)
 #: So many requests of each are named, those with the lowest numbers.
 MOST_EXAMPLES = 100
 
@@ -47,16 +52,18 @@ class EventCounts:
     """Events, not requests. ``due`` were to be billed: ``billed`` + ``missing``.
 
     ``wrong`` and ``late`` are billed all the same. ``missing_refused`` are those missing that came, but were never
-    answered with success. ``unknown_billed`` are of requests whose answer does not say what is due. ``charged_again``
-    were accepted again with a new id; ``delivered_again`` came again with the same one, and
-    ``delivered_again_needlessly`` of these although an earlier delivery had been answered with success.
-    ``unexpected`` stand for no event that was expected. ``before_start`` arrived before their request was begun.
+    answered with success, ``missing_discarded`` those that the endpoint discarded because another event has their id.
+    ``unknown_billed`` are of requests whose answer does not say what is due. ``charged_again`` were accepted again
+    with a new id; ``delivered_again`` came again with the same one, and ``delivered_again_needlessly`` of these
+    although an earlier delivery had been answered with success. ``unexpected`` stand for no event that was expected.
+    ``before_start`` arrived before their request was begun.
     """
 
     due: int = 0
     billed: int = 0
     missing: int = 0
     missing_refused: int = 0
+    missing_discarded: int = 0
     wrong: int = 0
     late: int = 0
     unknown_billed: int = 0
@@ -71,8 +78,9 @@ class Classification:
     """Classifies the requests of a run, chunk by chunk of its ledger, once all arrivals are in their slots.
 
     ``tally`` counts requests by expectation and class, ``answers`` by status. ``places`` are those of the requests to
-    be named. ``lost_at`` says when the requests of missing events ended, ``lost`` which they are, ``unanswered`` when
-    those began and ended that were not answered as expected. The slots' arrival times become latencies.
+    be named. ``lost`` has the missing events (dtype LOST), ``unanswered`` when those requests began and ended that
+    were not answered as expected. ``delivered`` says, by stop and expectation, when the last request began that ended
+    before the stop and has an event billed; -inf without one. The slots' arrival times become latencies.
     """
 
     def __init__(
@@ -82,15 +90,17 @@ class Classification:
         slots: Slots,
         timeline: Timeline,
         late_after: float | None,
+        stops: Sequence[float] = (),
     ) -> None:
+        """``late_after`` is in seconds, ``stops`` are the times at which the gateway was told to stop."""
         self._matching, self._slots, self._timeline = matching, slots, timeline
-        self._late_after = late_after
+        self._late_after, self._stops = late_after, tuple(stops)
+        self.delivered = np.full((len(self._stops), max(1, len(expectations))), -np.inf)
         self._kinds, self._due, self._empty, self._answered = _due_tables(expectations)
         self.latencies = Latencies()
         self.tally = np.zeros((max(1, len(expectations)), len(CLASSES)), np.int64)
         self.answers = np.zeros(_STATUSES, np.int64)
         self.places: dict[str, list[int]] = {name: [] for name in NAMED}
-        self.lost_at: list[Array] = []
         self.lost: list[Array] = []
         self.unanswered: list[Array] = []
         self._states = np.zeros(len(_DUE) * _STATES, np.int64)
@@ -110,12 +120,12 @@ class Classification:
             self._states += np.bincount(key, minlength=len(self._states))
             found = _SLOT_CLASS.take(key)
             late, early = self._measure(slot, key, started_at.take(of), ended_at.take(of))
+            self._note_delivered(rows[of[_MEASURED.take(key)]] if self._stops else None)
             found[late] = np.minimum(found[late], _CODE["late"])
             code[of] = np.minimum(code.take(of), found)
             lost = np.flatnonzero(found == _CODE["missing"])
             if len(lost):
-                self.lost_at.append(ended_at.take(of.take(lost)))
-                self.lost.append(of.take(lost) + place)
+                self._note_lost(place, of.take(lost), rows, key.take(lost))
             if len(early):
                 self._note(BEFORE_START, of.take(early) + place)
         self._count(place, rows, expectation, code)
@@ -131,6 +141,7 @@ class Classification:
             billed=int(due.sum()) - missing,
             missing=missing,
             missing_refused=int(due[~billed & ((bits & REFUSED) != 0)].sum()),
+            missing_discarded=int(due[~billed & ((bits & DISCARDED) != 0)].sum()),
             wrong=int(states[:, (bits & WRONG) != 0].sum()),
             late=self._late,
             unknown_billed=int(states[_DUE["unknown"], billed].sum()),
@@ -170,6 +181,21 @@ class Classification:
         timeline.add_lags(of_ended, of_bucket, seconds)
         self.latencies.add(seconds, of_bucket)
         return late, early
+
+    def _note_lost(self, place: int, of: Array, rows: Array, key: Array) -> None:
+        lost = np.zeros(len(of), LOST)
+        lost["place"] = of + place
+        for name in ("expectation", "started_at", "ended_at"):
+            lost[name] = rows[name].take(of)
+        lost["discarded"] = (key % _STATES & DISCARDED) != 0
+        self.lost.append(lost)
+
+    def _note_delivered(self, requests: Array | None) -> None:
+        """Take in requests with an event that was billed, an entry an event."""
+        for stop, latest in zip(self._stops, self.delivered, strict=True):
+            assert requests is not None
+            before = requests[requests["ended_at"] <= stop]
+            np.maximum.at(latest, before["expectation"], before["started_at"])
 
     def _count(self, place: int, rows: Array, expectation: Array, code: Array) -> None:
         width = len(CLASSES)

@@ -60,7 +60,8 @@ class RestartWindow:
 class PredictedLoss:
     """Between ``low`` and ``high`` events lost for one reason.
 
-    ``first`` and ``last`` are the earliest and latest time of arrival of one of them (epoch seconds).
+    ``first`` and ``last`` are the earliest and latest time of arrival of one of them (epoch seconds). ``restart`` is
+    the one that they were lost by, by its place among all, when it is the reason.
     """
 
     reason: Loss
@@ -68,6 +69,7 @@ class PredictedLoss:
     high: int
     first: float
     last: float
+    restart: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,9 @@ def _before(times: Times, settings: QueueModel, round_trip: float, lead: float) 
     return before
 
 
-Lost = dict[Loss, list[float]]
+#: Why events were lost, and by which restart if by one.
+Cause = tuple[Loss, int | None]
+Lost = dict[Cause, list[float]]
 
 
 def _simulate_all(
@@ -162,9 +166,9 @@ def _simulate_all(
         before = _before(times, settings, round_trip, variant.lead)
         start = float(before[0] if len(before) else times[0]) - 1.0  # virtual time has no past
         ingest = _Ingest(faults, start - variant.shift, round_trip * variant.stretch, settings.timeout, variant.late)
-        for part, restart in _between(times, restarts):
+        for life, (part, restart) in enumerate(_between(times, restarts)):
             for reason, when in _Run(part, before, start, ingest, restart, variant.shift).losses(settings):
-                lost.setdefault(reason, []).append(when)
+                lost.setdefault((reason, life if reason is Loss.STOPPED else None), []).append(when)
             before = before[:0]
     return lost
 
@@ -269,8 +273,10 @@ def _range(counts: Sequence[int], margin: int, whole: int) -> tuple[int, int]:
 
 
 def _losses(runs: Sequence[Lost], margin: int, whole: int) -> Iterator[PredictedLoss]:
-    for reason in Loss:
-        counts = [len(run.get(reason, ())) for run in runs]
-        if any(counts):
-            when = [time for run in runs for time in run.get(reason, ())]
-            yield PredictedLoss(reason, *_range(counts, margin, whole), min(when), max(when))
+    order = list(Loss)
+    causes = sorted(set(chain.from_iterable(runs)), key=lambda cause: (order.index(cause[0]), cause[1] or 0))
+    for cause in causes:
+        reason, restart = cause
+        counts = [len(run.get(cause, ())) for run in runs]
+        when = [time for run in runs for time in run.get(cause, ())]
+        yield PredictedLoss(reason, *_range(counts, margin, whole), min(when), max(when), restart)

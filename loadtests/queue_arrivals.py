@@ -23,10 +23,8 @@ def queue_arrivals(directory: Path, queue: QueueModel) -> dict[str, Times]:
     Routes share has the name "". Raises LedgerError and ExpectationsError.
     """
     expectations = Expectations.read(directory)
-    name = _route if not queue.shared else lambda each: ""
-    routes = sorted({name(each) for each in expectations if each.events})
+    routes, of = queues_of(expectations, queue)
     places = {route: place for place, route in enumerate(routes)}
-    of = np.array([places[name(each)] if each.events else -1 for each in expectations], np.int64)
     made = np.array([len(each.events) for each in expectations], np.int64)
     due, kind = _due_tables(expectations)
     found: dict[str, list[Times]] = {route: [] for route in routes}
@@ -38,6 +36,13 @@ def queue_arrivals(directory: Path, queue: QueueModel) -> dict[str, Times]:
             mine = answered[queued == place]
             found[route].append(np.repeat(mine[queue.metered_at], made[mine["expectation"]]))
     return {route: np.concatenate(times) if times else np.zeros(0) for route, times in found.items()}
+
+
+def queues_of(expectations: Expectations, queue: QueueModel) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the names of the queues, and by expectation the place of its events' queue, -1 when it has none."""
+    name = _route if not queue.shared else lambda each: ""
+    routes = sorted({name(each) for each in expectations if each.events})
+    return routes, np.array([routes.index(name(each)) if each.events else -1 for each in expectations], np.int64)
 
 
 def _due_tables(expectations: Expectations) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:

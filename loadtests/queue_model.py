@@ -26,7 +26,8 @@ class QueueModel(Protocol):
 
     ``timeout`` bounds a try, in seconds. ``shared``: all instances of a gateway have one queue together.
     ``metered_at`` is the column of the ledger that says when a request's event enters it. ``rules`` has, by reason
-    of a loss, the rule that allows it and the reason in words.
+    of a loss, the rule that allows it and the reason in words. ``in_order``: what entered it earlier leaves it no
+    later, delivered or lost.
     """
 
     timeout: float
@@ -37,6 +38,10 @@ class QueueModel(Protocol):
     @property
     def batch_size(self) -> int:
         """How many events are sent at once at most."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether entries leave in the order in which they came."""
 
     def latency_bound(self, round_trip: float) -> float:
         """Return the longest time from a request's end to its event's arrival if nothing goes wrong, in seconds."""
@@ -76,6 +81,11 @@ class KongQueue:
     def batch_size(self) -> int:
         """How many events are sent at once at most."""
         return self._settings.max_batch_size
+
+    @property
+    def in_order(self) -> bool:
+        """Whether entries leave in the order in which they came: not those that are sent each by itself (BAT-7)."""
+        return self._settings.concurrency_limit != -1
 
     def latency_bound(self, round_trip: float) -> float:
         """Return the longest time from a request's end to its event's arrival if nothing goes wrong, in seconds."""
@@ -118,6 +128,11 @@ class AmberfloQueue:
     def batch_size(self) -> int:
         """How many records are sent at once at most."""
         return self._settings.batchSize
+
+    @property
+    def in_order(self) -> bool:
+        """Batches are sent beside each other (AMB-7): one that is tried again is overtaken."""
+        return False
 
     def latency_bound(self, round_trip: float) -> float:
         """Return the longest time from a request's end to its record's arrival if nothing goes wrong, in seconds."""

@@ -7,6 +7,7 @@ chunks, so that the memory needed is that of the slots: about 20 bytes a request
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from loadtests.arrivals import FAULTS, Arrivals
-from loadtests.classification import CLASSES, MEANINGS, MOST_EXAMPLES, Classification, EventCounts
+from loadtests.classification import CLASSES, LOST, MEANINGS, MOST_EXAMPLES, Classification, EventCounts
 from loadtests.examples import Evidence, Example
 from loadtests.expectations import Expectations
 from loadtests.ledger import Ledger
@@ -105,10 +106,10 @@ class Reconciliation:
     ``answers`` counts requests by status, 0 for no answer. ``wrong_fields`` counts billed arrivals by what is wrong
     with them. ``latency`` has exact seconds (``p50``, ``p90``, ``p99``, ``p99.9``, ``min``, ``max``; empty when
     nothing was billed), from a request's end to the first accepted arrival of each event due; ``histogram`` has the
-    same in microseconds. ``lost_at`` says when the requests of missing events ended, in seconds since the epoch, an
-    entry an event, ``lost`` the places of these requests in the ledger. ``unanswered`` has a row for each request
-    whose answer was not the one expected, or that got none: when it began and ended, infinity when it never did.
-    ``billable`` is how many requests have events when they are answered as expected.
+    same in microseconds. ``lost`` has the missing events (dtype LOST). ``delivered`` says, by stop of the gateway and
+    expectation, when the last request began of those that ended before it and have an event billed. ``unanswered``
+    has a row for each request whose answer was not the one expected, or that got none: when it began and ended, infinity
+    when it never did. ``billable`` is how many requests have events when they are answered as expected.
     """
 
     run: str
@@ -126,8 +127,8 @@ class Reconciliation:
     histogram: HdrHistogram = field(repr=False)
     timeline: Timeline = field(repr=False)
     examples: dict[str, tuple[Example, ...]] = field(repr=False)
-    lost_at: Array = field(repr=False)
     lost: Array = field(repr=False)
+    delivered: Array = field(repr=False)
     unanswered: Array = field(repr=False)
     billable: int
 
@@ -166,14 +167,16 @@ class Reconciliation:
         }
 
 
-def reconcile(directory: Path, late_after: float | None = None, clock_tolerance: float = 0.0) -> Reconciliation:
+def reconcile(
+    directory: Path, late_after: float | None = None, clock_tolerance: float = 0.0, stops: Sequence[float] = ()
+) -> Reconciliation:
     """Reconcile the run in ``directory``: ledgers, expectations and arrivals.
 
     ``late_after`` is the bound in seconds between a request's end and the arrival of its events, None for no bound.
     ``clock_tolerance`` is how far, in seconds, the gateway's clock may be from those of the ledger: the time of an
-    event must lie within its request, give or take that (EVT-4). Raises LedgerError, ExpectationsError, RowFileError,
-    ObservationsError, MatchingError, TooLarge or ReconciliationError (all OSError or ValueError), with one line that
-    says what is wrong.
+    event must lie within its request, give or take that (EVT-4). ``stops`` are the times at which the gateway was
+    told to stop, in seconds since the epoch. Raises LedgerError, ExpectationsError, RowFileError, ObservationsError,
+    MatchingError, TooLarge or ReconciliationError (all OSError or ValueError), with one line that says what is wrong.
     """
     ledger, expectations = Ledger.read(directory), Expectations.read(directory)
     arrivals = Arrivals.read(directory)
@@ -185,14 +188,14 @@ def reconcile(directory: Path, late_after: float | None = None, clock_tolerance:
     strangers, retried = _take_arrivals(ledger, arrivals, matching, slots)
     timeline = Timeline(*_span(slots, arrivals))
     deliveries = _take_deliveries(arrivals, retried, timeline, strangers)
-    classification = Classification(expectations, matching, slots, timeline, late_after)
+    classification = Classification(expectations, matching, slots, timeline, late_after, stops)
     place = 0
     for _, _, rows in ledger.chunks(_CHUNK):
         classification.take(place, rows)
         place += len(rows)
     classes = dict(zip(CLASSES, classification.tally.sum(axis=0).tolist(), strict=True))
     assert sum(classes.values()) == len(ledger), "a request is in no class, or in two"
-    answers, lost_at, unanswered = classification.answers, classification.lost_at, classification.unanswered
+    answers, unanswered = classification.answers, classification.unanswered
     return Reconciliation(
         run=ledger.run,
         requests=len(ledger),
@@ -212,8 +215,8 @@ def reconcile(directory: Path, late_after: float | None = None, clock_tolerance:
         histogram=classification.latencies.histogram(),
         timeline=timeline,
         examples=Evidence(ledger, expectations, arrivals, matching, slots).examples(classification.places),
-        lost_at=np.concatenate(lost_at) if lost_at else np.zeros(0),
-        lost=np.concatenate(classification.lost) if lost_at else np.zeros(0, np.int64),
+        lost=np.concatenate(classification.lost) if classification.lost else np.zeros(0, LOST),
+        delivered=classification.delivered,
         unanswered=np.concatenate(unanswered) if unanswered else np.zeros((0, 2)),
         billable=sum(
             sum(counts)

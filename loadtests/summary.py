@@ -60,7 +60,9 @@ def _facts(report: LoadReport) -> Iterator[tuple[str, str]]:
     asked = "as fast as it goes" if report.plan.rate == 0 else f"{rate_text(report.plan.rate)} a second asked"
     yield "gateway", f"{where.target}, version {where.gateway_version}"
     yield "requests", f"{found.requests:,}: {asked}, {rate_text(report.achieved_rate)} achieved"
-    yield "events", f"{found.events.billed:,} billed of {found.events.due:,} that were due"
+    discarded = found.events.missing_discarded
+    told = f"; {discarded:,} of them discarded, because another event has their id" if discarded else ""
+    yield "events", f"{found.events.billed:,} billed of {found.events.due:,} that were due{told}"
     if strangers := found.strangers.in_words():
         yield "strangers", f"events of no request: {strangers}"
     if found.latency:

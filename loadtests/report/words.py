@@ -71,7 +71,9 @@ def figures(report: RecordedReport) -> Iterator[tuple[str, str]]:
     seconds = duration_text(report.traffic_seconds)
     yield "requests", f"{account['requests']:,} in {seconds}: {wish}, {rate_text(achieved)} achieved"
     events = account["events"]
-    yield "events", f"{events.get('billed', 0):,} billed of {events.get('due', 0):,} that were due"
+    discarded = events.get("missing_discarded", 0)
+    more = f"; {discarded:,} of them discarded, because another event has their id" if discarded else ""
+    yield "events", f"{events.get('billed', 0):,} billed of {events.get('due', 0):,} that were due{more}"
     if report.latency:
         known = [name for name in ("p50", "p90", "p99", "p99.9", "max") if name in report.latency]
         parts = ", ".join(f"{name} {duration_text(report.latency[name])}" for name in known)

@@ -21,6 +21,7 @@ from loadtests.overhead import Overhead
 from loadtests.plan import LoadPlan
 from loadtests.played import PlayedFault, PlayedRestart
 from loadtests.progress import progress
+from loadtests.queue_model import KongQueue
 from loadtests.queue_watch import QueueSample
 from loadtests.report.html_sections import examples
 from loadtests.report.recorded import RecordedReport
@@ -28,6 +29,7 @@ from loadtests.result import LoadReport, Surroundings
 from loadtests.stage import Observed, Progress
 from loadtests.summary import print_summary
 from loadtests.thresholds import Allowance, Thresholds
+from plugin_emulator.queue import QueueSettings
 from tests.loadtests.recorded_run import RUN, START, Delivery, Event, Request, api, write_run
 
 SCHEMA = json.loads((Path(loadtests.__file__).parent / "schemas" / "load-report.json").read_text())
@@ -158,6 +160,60 @@ def test_losses_that_no_rule_allows_are_named_first_and_apart_from_the_others(tm
         f"missing, and no rule allows it: {label(RUN, 0, 90)}",
         f"missing, as a rule allows: {allowed}",
     ]
+
+
+@pytest.mark.parametrize("how", ["kill", "fast"])
+def test_a_restart_explains_no_loss_before_an_event_that_was_delivered(tmp_path: Path, how: Stop) -> None:
+    """Request 50 ends before the gateway does and is billed: the queue had let go of all before it."""
+    restart = PlayedRestart(how, START + 5.05, START + 5.09)
+    report = assessed(tmp_path, [api(0, n) for n in range(COUNT) if n not in (46, 48, 49)], restarts=[restart])
+    assert report.losses.not_allowed == 3
+    assert report.document["losses"]["not_allowed_numbers"] == [label(RUN, 0, n) for n in (46, 48, 49)]
+
+
+def test_the_tail_of_each_life_of_the_gateway_is_its_own(tmp_path: Path) -> None:
+    """Stopped at 3.05 s and killed at 6.05 s: 29, 30 and 59, 60 were queued, 45 was not."""
+    restarts = [PlayedRestart("fast", START + 3.05, START + 3.09), PlayedRestart("kill", START + 6.05, START + 6.09)]
+    gone = (29, 30, 45, 59, 60)
+    report = assessed(tmp_path, [api(0, n) for n in range(COUNT) if n not in gone], restarts=restarts)
+    assert [(row.rule, row.seen) for row in report.losses.rows] == [("LIF-1", 2), ("LIF-2", 2)]
+    assert report.document["losses"]["not_allowed_numbers"] == [label(RUN, 0, 45)]
+
+
+def test_an_event_on_its_way_at_the_stop_may_be_lost_beside_one_of_a_request_under_way_with_it(
+    tmp_path: Path,
+) -> None:
+    """Whose event came first into the queue nobody can say of two requests that overlap."""
+    requests = sent()
+    requests[0][50] = replace(requests[0][50], started=4.95)
+    requests[0][49] = replace(requests[0][49], ended=4.99)
+    write_run(tmp_path, requests, arrived([api(0, n) for n in range(COUNT) if n != 49]))
+    seen = observed(restarts=[PlayedRestart("kill", START + 5.05, START + 5.09)])
+    report = assess(tmp_path, PLAN, Thresholds(), seen, WHERE, None)
+    assert (report.losses.lost, report.losses.not_allowed) == (1, 0)
+
+
+def test_entries_that_are_sent_each_by_itself_are_lost_in_any_order(tmp_path: Path) -> None:
+    """BAT-7: an endpoint that is slow has several on their way at the stop, and may have taken in the latest."""
+    plan = LoadPlan.from_json({"rate": 10, "duration": 10, "queue": {"concurrency_limit": -1}})
+    write_run(tmp_path, sent(), arrived([api(0, n) for n in range(COUNT) if n != 49]))
+    slow = PlayedFault({"delay": 0.5}, START, START + 20)
+    seen = observed(restarts=[PlayedRestart("kill", START + 5.05, START + 5.09)], faults=[slow])
+    report = assess(tmp_path, plan, Thresholds(), seen, WHERE, None)
+    assert not KongQueue(QueueSettings(concurrency_limit=-1)).in_order
+    assert (report.losses.lost, report.losses.not_allowed) == (1, 0)
+
+
+def test_no_queue_loses_an_event_that_was_discarded_for_another_ones_id(tmp_path: Path) -> None:
+    """EVT-3: it came, before the gateway was killed, with the id of the one before it."""
+    events = [api(0, n) for n in range(COUNT)]
+    events[50] = replace(events[50], id=events[49].id, verdict="duplicate")
+    restart = PlayedRestart("kill", START + 5.05, START + 5.09)
+    report = assessed(tmp_path, events, restarts=[restart])
+    assert (report.found.events.missing, report.found.events.missing_discarded) == (1, 1)
+    assert report.losses.not_allowed == 1
+    assert broken(report) == ["--max-loss"]
+    assert "1 of them discarded, because another event has their id" in text(report)
 
 
 def test_what_is_wrong_is_told_by_subject_and_field(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_planted_faults_are_found_exactly_and_named(tmp_path: Path) -> None:
     assert result.examples["wrong"][0].arrivals[0].wrong == (Mismatch("subject", "alice", "mallory"),)
     assert [len(example.arrivals) for example in result.examples["duplicated_new_id"]] == [2] * 5
     assert (result.events.charged_again, result.events.delivered_again) == (5, 3)
-    assert len(result.lost_at) == 7
+    assert len(result.lost) == 7
     assert not result.right
 
 

@@ -138,7 +138,7 @@ def test_it_says_what_the_reference_says(
     assert result.wrong_fields == expected.wrong_fields
     assert result.deliveries.retries == expected.retries
     assert len(result.strangers) == expected.strangers
-    assert len(result.lost_at) == expected.events["missing"]
+    assert len(result.lost) == expected.events["missing"]
     if not expected.latencies:
         assert result.latency == {}
         return
