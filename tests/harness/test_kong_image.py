@@ -14,10 +14,12 @@ import pytest
 
 from harness.targets.containers import ContainerWish, GatewayContainer
 from harness.targets.target import TargetUnavailableError
-from harness.targets.wait_strategies import Healthy, wait_until_ready
+from harness.targets.wait_strategies import Healthy, LogLine, wait_until_ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+#: Said once the gateway takes requests and signals; its health check comes to know seconds later.
+LISTENING = LogLine(re.compile("^Admin API "))
 ANYWHERE = {"KONG_PROXY_LISTEN": "127.0.0.1:0", "KONG_ADMIN_LISTEN": "127.0.0.1:0"}
 
 
@@ -73,7 +75,7 @@ def test_a_container_with_a_journal_explains_its_requests(
     """As docs/docker.md says; a gateway without a configuration answers 404, and nothing is billed."""
     journal = "/tmp/journal.jsonl"
     container = started(image, KONG_METERING_JOURNAL=journal, KONG_METERING_JOURNAL_LIMIT="500MB")
-    wait_until_ready(container, Healthy(), 60)
+    wait_until_ready(container, LISTENING, 60)
     (proxy,) = re.findall(r"^proxy +(\S+)", container.log(), re.MULTILINE)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{proxy}/anything", timeout=20)
@@ -87,7 +89,7 @@ def test_kong_stops_the_gateway_and_the_container_ends_well(
     command: str, image: str, started: Callable[..., GatewayContainer]
 ) -> None:
     container = started(image)
-    wait_until_ready(container, Healthy(), 60)
+    wait_until_ready(container, LISTENING, 60)
     inside(container, "kong", command)
     ended = docker.from_env().containers.get(container.name).wait(timeout=30)
     assert ended["StatusCode"] == 0
