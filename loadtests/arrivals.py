@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -22,7 +22,7 @@ from harness.capture.record import CapturedRequest
 from harness.capture.store import CaptureReader
 from harness.capture.verdict import Verdict
 from harness.ingest.messages import Answer, Receipt
-from loadtests.numbers import MAX_NUMBER, NUMBER_PROPERTY, parse
+from loadtests.numbers import LABEL_LENGTH, MAX_NUMBER, NUMBER_PROPERTY, is_label, parse
 from loadtests.observations import ObservationLog, Observations
 from loadtests.plugins.loaded_plugin import EntryForm
 from loadtests.plugins.metering_and_billing import EVENTS
@@ -51,8 +51,9 @@ ROW = np.dtype(
 _ROW = struct.Struct("<IIHBBId16sd")
 
 #: A row of ``deliveries.bin``. ``n`` is the request's number in its lane, ``status`` 0 when the client got no answer,
-#: ``fault`` a place in FAULTS. Events: ``entries`` in all, of which ``other_run`` and ``unnumbered`` have no row;
-#: ``unnumbered_accepted`` are those unnumbered that were charged.
+#: ``fault`` a place in FAULTS. Events: ``entries`` in all, of which ``other_run``, ``unnumbered`` and ``malformed``
+#: have no row: their number is another run's, or there is none, or none that a run gives out. ``unnumbered_accepted``
+#: and ``malformed_accepted`` are those of them that were charged.
 DELIVERY = np.dtype(
     [
         ("arrived_at", "<f8"),
@@ -64,11 +65,13 @@ DELIVERY = np.dtype(
         ("other_run", "<u4"),
         ("unnumbered", "<u4"),
         ("unnumbered_accepted", "<u4"),
+        ("malformed", "<u4"),
+        ("malformed_accepted", "<u4"),
         ("status", "<u2"),
         ("fault", "<u2"),
     ]
 )
-_DELIVERY = struct.Struct("<dIIIIIIIIHH")
+_DELIVERY = struct.Struct("<dIIIIIIIIIIHH")
 
 VERDICTS = ("", "accepted", "duplicate", "invalid", "refused")
 FAULTS = ("", "hang", "reset before", "reset after", "drop_answer", "status", "delay", "incomplete", "other")
@@ -78,7 +81,7 @@ ANSWERED = 1
 DIGEST = 2
 
 _ARRIVALS_MAGIC = b"KMARRIV2"
-_DELIVERIES_MAGIC = b"KMDELIV2"
+_DELIVERIES_MAGIC = b"KMDELIV3"
 _VERDICT_CODES = {name: code for code, name in enumerate(VERDICTS)}
 _FAULT_CODES = {name: code for code, name in enumerate(FAULTS)}
 _LARGEST = 0xFFFF_FFFF
@@ -96,6 +99,28 @@ def arrivals_file(directory: Path, run: str) -> RowWriter:
 def deliveries_file(directory: Path, run: str) -> RowWriter:
     """Open the file of ingest requests to write rows (dtype DELIVERY). Raises RowFileError."""
     return RowWriter(directory / DELIVERIES, _DELIVERIES_MAGIC, run, DELIVERY)
+
+
+@dataclass(slots=True)
+class _Others:
+    """Events of an ingest request that are not the run's, in the order in which a row has them."""
+
+    other_run: int = 0
+    unnumbered: int = 0
+    unnumbered_accepted: int = 0
+    malformed: int = 0
+    malformed_accepted: int = 0
+
+    def count(self, number: Any, accepted: bool) -> None:
+        """Count an event by the number that it has."""
+        if number is None:
+            self.unnumbered += 1
+            self.unnumbered_accepted += accepted
+        elif isinstance(number, str) and is_label(number):
+            self.other_run += 1
+        else:
+            self.malformed += 1
+            self.malformed_accepted += accepted
 
 
 class ArrivalsWriter:
@@ -134,11 +159,11 @@ class ArrivalsWriter:
         """Write the rows of one ingest request. Raises RowFileError, OSError or ObservationsError if it cannot."""
         events, verdicts = receipt.events, receipt.verdicts
         delivery = self._deliveries.rows
-        other_run, unnumbered, charged = 0, 0, 0
+        others = _Others()
         try:
             workers, numbers = self._numbers(events)
         except (KeyError, TypeError, ValueError):
-            own, other_run, unnumbered, charged = self._sorted_out(record, events, verdicts)
+            own, others = self._sorted_out(record, events, verdicts)
             workers, numbers = [worker for _, worker, _ in own], [n for _, _, n in own]
             verdicts = [verdicts[place] for place, _, _ in own]
             events = [events[place] for place, _, _ in own]
@@ -148,9 +173,9 @@ class ArrivalsWriter:
         status, time, size = record.status or 0, record.arrived_at, min(record.size, _LARGEST)
         answered = ANSWERED if 200 <= status < 300 else 0
         flags = [answered | DIGEST if digest else answered for digest in digests] or [answered] * len(codes)
-        entries = len(codes) + other_run + unnumbered
+        entries = len(codes) + others.other_run + others.unnumbered + others.malformed
         fault = _FAULT_CODES.get(record.fault or "", len(FAULTS) - 1)
-        counts = (entries, codes.count(1), codes.count(2), other_run, unnumbered, charged)
+        counts = (entries, codes.count(1), codes.count(2), *astuple(others))
         self._deliveries.append(_DELIVERY.pack(time, record.n, size, *counts, status, fault))
         pack = _ROW.pack
         times = self._form.times(events)
@@ -184,6 +209,8 @@ class ArrivalsWriter:
         workers = [self._heads[text[:_HEAD]] for text in texts]
         tails = [text[_HEAD:] for text in texts]
         digits = "".join(tails)
+        if set(map(len, texts)) - {LABEL_LENGTH}:
+            raise ValueError
         numbers = [int(tail) for tail in tails]
         if numbers and not (digits.isascii() and digits.isdigit() and max(numbers) <= MAX_NUMBER):
             raise ValueError
@@ -191,13 +218,10 @@ class ArrivalsWriter:
 
     def _sorted_out(
         self, record: CapturedRequest, events: Sequence[Any], verdicts: Sequence[Verdict]
-    ) -> tuple[list[tuple[int, int, int]], int, int, int]:
-        """Return place, worker and number of the run's own events, and how many others there are, by kind.
-
-        The last is how many of the unnumbered were accepted.
-        """
+    ) -> tuple[list[tuple[int, int, int]], _Others]:
+        """Return place, worker and number of the run's own events, and how many others there are."""
         own: list[tuple[int, int, int]] = []
-        other_run = unnumbered = accepted = 0
+        others = _Others()
         for place, event in enumerate(events):
             data = event.get(self._form.members) if isinstance(event, dict) else None
             text = data.get(NUMBER_PROPERTY) if isinstance(data, dict) else None
@@ -207,13 +231,9 @@ class ArrivalsWriter:
                 if text[_HEAD - 1 : _HEAD] == "-":
                     self._heads[text[:_HEAD]] = number[0]
                 continue
-            if text is None:
-                unnumbered += 1
-                accepted += verdicts[place].verdict == "accepted"
-            else:
-                other_run += 1
+            others.count(text, verdicts[place].verdict == "accepted")
             self._strangers.add(record, place, event, text)
-        return own, other_run, unnumbered, accepted
+        return own, others
 
     def _observations(self, lane: str, events: Sequence[Any]) -> list[int]:
         """Return the indices of what was observed of the run's own events."""

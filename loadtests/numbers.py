@@ -18,7 +18,9 @@ MAX_WORKER = 0xFFFF
 MAX_NUMBER = 0xFFFF_FFFF
 
 _RUN = re.compile(r"[0-9a-f]{8}")
-_LABEL = re.compile(r"([0-9a-f]{8})-([0-9]{1,5})-([0-9]{1,10})")
+#: Characters of a label.
+LABEL_LENGTH = 25
+_LABEL = re.compile(r"([0-9a-f]{8})-([0-9]{5})-([0-9]{10})")
 
 
 def new_run() -> str:
@@ -52,8 +54,19 @@ def label(run: str, worker: int, n: int) -> str:
 
 def parse(text: str, run: str) -> tuple[int, int] | None:
     """Return worker and number of a label; None when it is no label or one of another run."""
+    found = _read(text)
+    return found[1:] if found is not None and found[0] == run else None
+
+
+def is_label(text: str) -> bool:
+    """Return whether this is the label of a request of any run."""
+    return _read(text) is not None
+
+
+def _read(text: str) -> tuple[str, int, int] | None:
+    """Return run, worker and number."""
     match = _LABEL.fullmatch(text)
-    if match is None or match[1] != run:
+    if match is None:
         return None
     worker, n = int(match[2]), int(match[3])
-    return (worker, n) if worker <= MAX_WORKER and n <= MAX_NUMBER else None
+    return (match[1], worker, n) if worker <= MAX_WORKER and n <= MAX_NUMBER else None

@@ -51,30 +51,35 @@ class Strangers:
     """Events that are of no request in the ledger, by what they lack; the first of them are ``examples``.
 
     ``not_in_ledger`` have a number of this run that no worker gave out. ``unnumbered_accepted`` are those of the
-    ``unnumbered`` that are charged: what another plugin bills, or the same one a second time.
+    ``unnumbered`` that are charged: what another plugin bills, or the same one a second time. ``malformed`` have a
+    number that no run gives out, as when the gateway spoils it; ``malformed_accepted`` of these are charged.
     ``unrecorded`` events came to the endpoint, but it was killed before they were recorded, and before it answered.
     """
 
     other_run: int = 0
     unnumbered: int = 0
     unnumbered_accepted: int = 0
+    malformed: int = 0
+    malformed_accepted: int = 0
     not_in_ledger: int = 0
     unrecorded: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return self.other_run + self.unnumbered + self.not_in_ledger
+        return self.other_run + self.unnumbered + self.malformed + self.not_in_ledger
 
     @property
     def billed_for_nothing(self) -> int:
         """How many events bill somebody for no request at all. What another run left behind is its own affair."""
-        return self.unnumbered_accepted + self.not_in_ledger
+        return self.unnumbered_accepted + self.malformed_accepted + self.not_in_ledger
 
     def in_words(self) -> str:
         """Return how many there are by kind, as ``3 without a number (2 accepted), 1 of another run``."""
         unnumbered = f"{self.unnumbered:,} without a number ({self.unnumbered_accepted:,} accepted)"
+        malformed = f"{self.malformed:,} with a malformed number ({self.malformed_accepted:,} accepted)"
         kinds = (
             (self.unnumbered, unnumbered),
+            (self.malformed, malformed),
             (self.not_in_ledger, f"{self.not_in_ledger:,} with a number that was never given out"),
             (self.other_run, f"{self.other_run:,} of another run"),
             (self.unrecorded, f"{self.unrecorded:,} not recorded"),
@@ -108,8 +113,8 @@ class Reconciliation:
     nothing was billed), from a request's end to the first accepted arrival of each event due; ``histogram`` has the
     same in microseconds. ``lost`` has the missing events (dtype LOST). ``delivered`` says, by stop of the gateway and
     expectation, when the last request began of those that ended before it and have an event billed. ``unanswered``
-    has a row for each request whose answer was not the one expected, or that got none: when it began and ended, infinity
-    when it never did. ``billable`` is how many requests have events when they are answered as expected.
+    has a row for each request whose answer was not the one expected, or that got none: when it began and ended,
+    infinity when it never did. ``billable`` is how many requests have events when they are answered as expected.
     """
 
     run: str
@@ -258,7 +263,10 @@ def _take_deliveries(arrivals: Arrivals, retried: Array, timeline: Timeline, str
         strangers.other_run += int(rows["other_run"].sum(dtype=np.int64))
         strangers.unnumbered += int(rows["unnumbered"].sum(dtype=np.int64))
         strangers.unnumbered_accepted += int(rows["unnumbered_accepted"].sum(dtype=np.int64))
-    strangers.unrecorded = deliveries.events - strangers.other_run - strangers.unnumbered - arrivals.events.rows
+        strangers.malformed += int(rows["malformed"].sum(dtype=np.int64))
+        strangers.malformed_accepted += int(rows["malformed_accepted"].sum(dtype=np.int64))
+    elsewhere = strangers.other_run + strangers.unnumbered + strangers.malformed
+    strangers.unrecorded = deliveries.events - elsewhere - arrivals.events.rows
     return deliveries
 
 

@@ -14,7 +14,15 @@ from loadtests.report.recorded import RecordedReport
 #: Requests of a class that are named in the page; report.json names more.
 MOST_NAMED = 20
 _MOST_ARRIVALS = 5
-_STRANGERS = ("other_run", "unnumbered", "unnumbered_accepted", "not_in_ledger", "unrecorded")
+_STRANGERS = (
+    "other_run",
+    "unnumbered",
+    "unnumbered_accepted",
+    "malformed",
+    "malformed_accepted",
+    "not_in_ledger",
+    "unrecorded",
+)
 _TONES = {"good": "pass", "notable": "finding", "bad": "fail"}
 
 

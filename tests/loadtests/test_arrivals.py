@@ -78,6 +78,9 @@ def test_paths_anywhere_in_the_event_can_be_watched(tmp_path: Path) -> None:
         {"data": {"load_number": 5}},
         {"data": {"load_number": "ffffffff-00000-0000000000"}},
         {"data": {"load_number": "0123abcd-00000-x"}},
+        {"data": {"load_number": "0123abcd-00000-1"}},
+        {"data": {"load_number": "0123abcd-99999-0000000001"}},
+        {"data": {"load_number": "0123ABCD-00000-0000000001"}},
         {"data": {"load_number": "0123abcd-00000-4294967296"}},
         {"data": {"load_number": "0123abcd-00000-"}},
         {"data": {"load_number": "0123abcd-00000-1_0"}},
@@ -96,7 +99,17 @@ def test_any_body_is_taken(tmp_path: Path, event: Any) -> None:
         writer.observe(record, receipt)
     arrivals = Arrivals.read(tmp_path)
     row = arrivals.deliveries.read(1, 1)[0]
-    assert (row["entries"], row["accepted"], row["other_run"] + row["unnumbered"]) == (3, 2, 1)
+    strange = [int(row[name]) for name in ("other_run", "unnumbered", "malformed")]
+    assert (row["entries"], row["accepted"], sum(strange)) == (3, 2, 1)
+    text = (
+        event["data"].get("load_number") if isinstance(event, dict) and isinstance(event.get("data"), dict) else None
+    )
+    assert strange == [
+        text == "ffffffff-00000-0000000000",
+        text is None,
+        text not in (None, "ffffffff-00000-0000000000"),
+    ]
+    assert row["malformed_accepted"] == row["malformed"]
     assert arrivals.events.rows == 3
     assert len(arrivals.strangers) == 1
     assert len(str(arrivals.strangers[0])) < 1500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,6 +256,22 @@ def test_events_without_a_number_bill_for_nothing_when_they_are_accepted(tmp_pat
     assert result("not charged", again, refused).right
     neutral = result("another run's", api(0, 0, run="ffffffff"))
     assert neutral.right and neutral.strangers.in_words() == "1 of another run"
+
+
+def test_events_with_a_number_that_no_run_gives_out_bill_for_nothing_when_they_are_accepted(tmp_path: Path) -> None:
+    """The gateway has spoilt it: nobody can say for which request it bills, but it bills."""
+
+    def result(name: str, *numbers: Any, verdict: str = "accepted") -> Reconciliation:
+        events = (api(0, 0), *(api(0, 1, number=number, verdict=verdict) for number in numbers))
+        return reconcile(write_run(tmp_path / name, {0: [Request(A)]}, [Delivery(events)]))
+
+    spoilt = result("spoilt", label(RUN, 0, 1)[:-1], "ffffffff-1", 7, label(RUN, 0, 0).upper() + " ")
+    assert (spoilt.strangers.malformed, spoilt.strangers.malformed_accepted, spoilt.strangers.other_run) == (4, 4, 0)
+    assert not spoilt.right and spoilt.strangers.unrecorded == 0
+    assert spoilt.strangers.in_words() == "4 with a malformed number (4 accepted)"
+    assert [example["number"] for example in spoilt.strangers.examples][1] == "ffffffff-1"
+    assert result("refused", "ffffffff-1", verdict="refused").right
+    assert result("of another run", label("ffffffff", 0, 1)).right
 
 
 def test_late_is_later_than_the_bound(tmp_path: Path) -> None:
