@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from harness.capture.redaction import REDACTED, SECRET_HEADERS
+from harness.capture.redaction import REDACTED, is_secret_name
 from plugin_emulator.journal import AttributeReading, Configured, Fact, Metered, Observer, SubjectReading
 
 
 def without_secrets(observe: Observer) -> Observer:
     """Return an observer that passes facts on to ``observe``, secret values left out.
 
-    A configuration may name a subject or an attribute after a header that is a secret: one that always is, or the one
-    that key-auth finds API keys in.
+    A configuration may name a subject or an attribute after a header or parameter that is a secret: one that its name
+    tells, as in a capture, or the one that key-auth finds API keys in.
     """
     key_names: frozenset[str] = frozenset()
     secret: dict[str | None, bool] = {}
@@ -22,7 +22,7 @@ def without_secrets(observe: Observer) -> Observer:
     def is_secret(name: str | None) -> bool:
         known = secret.get(name)
         if known is None:
-            known = secret[name] = (name or "").lower() in SECRET_HEADERS | key_names
+            known = secret[name] = is_secret_name(name or "") or (name or "").lower() in key_names
         return known
 
     def pass_on(fact: Fact) -> None:

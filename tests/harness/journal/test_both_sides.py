@@ -250,6 +250,24 @@ def test_an_event_that_only_the_capture_has_is_explained_by_it_and_the_journals_
     assert told(BEGINNING[:2], invalid, key="e-1").line == "not billed: invalid: EVT-1: is no object [EVT-1]"
 
 
+def test_a_meter_record_is_joined_by_its_unique_id(told: Told) -> None:
+    record = {
+        "uniqueId": "e-1",
+        "meterApiName": "calls",
+        "customerId": "acme",
+        "meterValue": 1,
+        "meterTimeInMillis": 1,
+    }
+    account = told((*BEGINNING, tried(1, 10.2, 200)), came(10.15, status=200, body=json.dumps([record])))
+    assert (joined(account), account.disagreements) == ([(1, 1)], ())
+    # to that client any status below 400 is success
+    failed = Tried(10.2, "p", 1, 1, 0.1, ok=True, status=300)
+    account = told((*BEGINNING, failed), came(10.15, "refused", 300, body=json.dumps([record]), fault="300"))
+    assert account.line.startswith(
+        "lost: the gateway took try 1 for delivered (answered 300), at the ingest endpoint"
+    )
+
+
 def test_one_side_alone_is_enough(told: Told) -> None:
     told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
     (gateways,) = investigate(None, told.journal, "e-1").accounts

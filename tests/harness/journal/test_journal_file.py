@@ -100,7 +100,13 @@ def test_a_line_that_is_no_fact_is_an_error_with_its_number(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [("header", "Authorization"), ("header", "X-My-Key"), ("query", "x-my-key"), ("header", "Cookie")],
+    [
+        ("header", "Authorization"),
+        ("header", "X-My-Key"),
+        ("query", "x-my-key"),
+        ("header", "Cookie"),
+        ("query", "access_token"),
+    ],
 )
 def test_a_subject_or_attribute_that_is_a_secret_is_not_told(place: str, name: str) -> None:
     """A header that always is one, or one that key-auth of the same configuration finds API keys in."""
