@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -266,9 +268,18 @@ def test_evt4_the_time_lies_within_the_request(start: float, duration: float) ->
     assert start - 1e-6 <= datetime.fromisoformat(text).timestamp() <= start + duration
 
 
+@given(st.floats(0, 4e9), st.lists(st.floats(-2e-3, 2e-3) | st.sampled_from([1e-6, 0.001, 0.999999, 1.0, -1.0])))
+def test_evt4_a_time_is_the_same_text_whatever_time_was_asked_for_before(start: float, steps: list[float]) -> None:
+    for step in steps:
+        start = max(start + step, 0.0)
+        whole = Fraction(math.ceil((start - int(start)) * 1e6), 1_000_000) + int(start)
+        expected = datetime.fromtimestamp(int(whole), UTC).replace(microsecond=int(whole % 1 * 1_000_000))
+        assert rfc3339(start) == expected.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def test_evt3_ids_are_uuids_and_never_repeat() -> None:
-    ids = [new_id() for new_id in (id_source(), id_source()) for _ in range(1000)]
-    assert len(set(ids)) == 2000
+    ids = [new_id() for new_id in (id_source(), id_source()) for _ in range(10_000)]
+    assert len(set(ids)) == 20_000
     assert all(
         re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", one) for one in ids
     )
