@@ -149,6 +149,8 @@ class RecordBatcher(Generic[R]):
 
     def _tick_from(self, earliest: float) -> float:
         """Return the first tick that is not before ``earliest``."""
+        if earliest == inf:
+            return inf
         number = floor((earliest - self._started_at) / self._interval)
         while (tick := self._started_at + number * self._interval) < earliest:
             number += 1

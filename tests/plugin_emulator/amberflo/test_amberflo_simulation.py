@@ -192,6 +192,11 @@ def test_amb11_a_graceful_stop_sends_what_waited_behind_a_send_as_one_batch() ->
     assert tried(trace)[CONCURRENT_SENDS:] == [(3.0, 1), (3.0, CHANNEL_SIZE)]
 
 
+def test_a_try_may_last_as_long_as_a_number_can_say() -> None:
+    trace = simulate([0.0], [(0, 1e308)], {"batchSize": 1})
+    assert (len(trace["tries"]), trace["lost"][0]["reason"]) == (5, "gave_up")
+
+
 def test_without_arrivals_nothing_happens() -> None:
     assert simulate([]) == {
         "tries": [],
