@@ -36,6 +36,17 @@ CREATE TABLE requests (
 );
 CREATE TABLE dictionaries (number INTEGER PRIMARY KEY, content BLOB NOT NULL);
 """
+#: Made when a capture is opened to be written: what is captured of a relay, to be searched without its contents.
+RELAYED = """
+CREATE TABLE IF NOT EXISTS relayed (
+    request INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    status INTEGER,
+    size INTEGER NOT NULL,
+    failure TEXT
+)
+"""
 
 
 def is_database(beginning: bytes) -> bool:
@@ -61,6 +72,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=OFF")
         # 1 MB of log: what is still in the processor's caches when it is folded into the file costs less.
         connection.execute("PRAGMA wal_autocheckpoint=250")
+        connection.execute(RELAYED)
     except sqlite3.Error as error:
         connection.close()
         raise told(path, error, "written") from None
@@ -94,6 +106,13 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def has_relayed(connection: sqlite3.Connection) -> bool:
+    """Return whether the capture has requests that were passed on to a real endpoint."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name='relayed'").fetchone() is None:
+        return False
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM relayed)").fetchone()[0])
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:

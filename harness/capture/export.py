@@ -16,7 +16,12 @@ from harness.capture.reader import CaptureReader
 from harness.capture.record import CapturedRequest
 from harness.capture.selection import Entry, Selection
 
-COLUMNS = Entry.__struct_fields__
+_RELAYED = ("host", "status", "size", "seconds", "failure")
+#: Columns of a table; those of what was passed on to a real endpoint are empty for what was not.
+COLUMNS = (
+    *(name for name in Entry.__struct_fields__ if name != "relayed"),
+    *(f"relayed_{name}" for name in _RELAYED),
+)
 _encode = msgspec.json.encode
 _GROUP = 50_000  # events in a row group of a Parquet file
 
@@ -50,7 +55,7 @@ def write_csv(entries: Iterable[tuple[Entry, Any]], file: BinaryIO) -> None:
     writer = csv.writer(text)
     writer.writerow([*COLUMNS, "data"])
     for entry, event in entries:
-        writer.writerow([*msgspec.structs.astuple(entry), _data(event)])
+        writer.writerow([*_columns(entry), _data(event)])
     text.detach()
 
 
@@ -61,12 +66,13 @@ def write_parquet(entries: Iterable[tuple[Entry, Any]], file: BinaryIO) -> None:
     except ImportError:
         raise MissingLibraryError("Parquet needs pyarrow: pip install 'kong-metering-harness[parquet]'") from None
     kinds = {"request": arrow.int64(), "n": arrow.int64(), "status": arrow.int32(), "position": arrow.int32()}
-    kinds["arrived_at"] = arrow.float64()
+    kinds |= {"relayed_status": arrow.int32(), "relayed_size": arrow.int64()}
+    kinds |= {"arrived_at": arrow.float64(), "relayed_seconds": arrow.float64()}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in (*COLUMNS, "data")])
     rest = iter(entries)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while group := list(islice(rest, _GROUP)):
-            rows = [(*msgspec.structs.astuple(entry), _data(event)) for entry, event in group]
+            rows = [(*_columns(entry), _data(event)) for entry, event in group]
             columns = [
                 arrow.array([_of_kind(value, field.type, arrow) for value in values], field.type)
                 for field, values in zip(schema, zip(*rows, strict=True), strict=True)
@@ -82,6 +88,11 @@ def write_har(requests: Iterable[CapturedRequest], file: BinaryIO, version: str)
         file.write(b",\n" if number else b"\n")
         file.write(_encode(_har_entry(request)))
     file.write(b"\n]}}\n")
+
+
+def _columns(entry: Entry) -> tuple[Any, ...]:
+    *columns, relayed = msgspec.structs.astuple(entry)
+    return (*columns, *(None if relayed is None else getattr(relayed, name) for name in _RELAYED))
 
 
 def _of_kind(value: Any, kind: Any, arrow: Any) -> Any:
@@ -104,10 +115,11 @@ def _har_entry(request: CapturedRequest) -> dict[str, Any]:
         content |= {"text": request.body_base64, "encoding": "base64"}
     else:
         content["text"] = request.body or ""
+    waited = 0.0 if request.relayed is None else request.relayed.seconds * 1000
     outcomes = [verdict.verdict for verdict in request.verdicts]
     return {
         "startedDateTime": started.replace("+00:00", "Z"),
-        "time": 0,
+        "time": waited,
         "connection": request.connection,
         "request": {
             "method": request.method,
@@ -132,11 +144,12 @@ def _har_entry(request: CapturedRequest) -> dict[str, Any]:
             "bodySize": -1,
         },
         "cache": {},
-        "timings": {"send": 0, "wait": 0, "receive": 0},
+        "timings": {"send": 0, "wait": waited, "receive": 0},
         "comment": f"lane {request.lane or '(none)'}, request {request.n}: "
         + ", ".join(f"{outcomes.count(one)} {one}" for one in dict.fromkeys(outcomes)),
         "_verdicts": [msgspec.to_builtins(verdict) for verdict in request.verdicts],
         "_fault": request.fault,
+        "_relayed": msgspec.to_builtins(request.relayed),
     }
 
 

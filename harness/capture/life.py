@@ -58,10 +58,16 @@ class Life(msgspec.Struct, frozen=True):
             more = f", then {len(again)} more that counted as duplicate" if again else ""
             unheard = "" if answered else ", but the client got no answer and does not know"
             return f"billed: accepted with delivery {self.deliveries.index(taken[0]) + 1} of {tries}{more}{unheard}"
+        if last.relayed is not None and last.relayed.failure is not None:
+            return (
+                f"not known to be billed: {tries}, the last one passed on without an answer ({last.relayed.failure})"
+            )
+        passed = next((one.relayed for one in self.deliveries if one.relayed and one.relayed.succeeded), None)
         if last.findings or last.request_findings:
             first = (*last.findings, *last.request_findings)[0]
             place = f" {first.pointer}" if first.pointer else ""
-            return f"not billed: {last.verdict} ({first.rule}{place}: {first.message})"
+            fate = "not billed" if passed is None else f"taken by {passed.host}, which answered {passed.status}"
+            return f"{fate}: {last.verdict} ({first.rule}{place}: {first.message})"
         answer = "no answer" if last.status is None else f"answered {last.status}"
         reason = f" by the fault script ({last.fault})" if last.fault else ""
         return f"not billed: {tries}, the last one {answer}{reason}"

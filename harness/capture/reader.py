@@ -13,13 +13,14 @@ import msgspec
 import zstandard
 
 from harness.capture.content import Decompressor, request_of
-from harness.capture.database import is_database, open_to_read, told
+from harness.capture.database import has_relayed, is_database, open_to_read, told
 from harness.capture.errors import CaptureError, CaptureFormatError
 from harness.capture.json_lines import JsonLines, is_json_lines
 from harness.capture.outline import Outline, outline_of_body
-from harness.capture.record import CapturedEvent, CapturedRequest
+from harness.capture.record import CapturedEvent, CapturedRequest, Relayed
 
 _COLUMNS = "place, lane, n, arrived_at, status, fault, entries, verdict, outline, dictionary"
+_RELAYED = "SELECT host, seconds, status, size, failure FROM relayed WHERE request=?"
 _CONTENT = "SELECT content FROM requests WHERE place=?"
 #: What decoding a content or an outline fails with when its bytes are not what was written.
 _DAMAGE = (zstandard.ZstdError, msgspec.DecodeError, TypeError)
@@ -28,7 +29,7 @@ _outlines = msgspec.json.Decoder(Outline)
 
 @dataclass(slots=True)
 class Row:
-    """A request as far as its columns tell; ``request`` reads the rest.
+    """A request as far as its columns tell; ``request`` reads the rest, ``relayed`` how it fared at a real endpoint.
 
     ``place`` counts the requests of the file from 1. ``verdict`` is that of all its entries, "mixed", or None when it
     has none.
@@ -44,6 +45,7 @@ class Row:
     verdict: str | None
     outline: Callable[[], Outline]
     request: Callable[[], CapturedRequest]
+    relayed: Callable[[], Relayed | None]
 
 
 class CaptureReader:
@@ -150,6 +152,7 @@ def row_of(place: int, request: CapturedRequest) -> Row:
         (next(iter(outcomes)) if plain else "mixed") if outcomes else None,
         lambda: outline_of_body(request.body_bytes(), len(request.verdicts)),
         lambda: request,
+        lambda: request.relayed,
     )
 
 
@@ -161,6 +164,7 @@ class _Contents:
         self._connection = connection
         self._decompressor = Decompressor(self._dictionary)
         self._outlines = zstandard.ZstdDecompressor()
+        self._has_relayed = has_relayed(connection)
 
     def row(self, columns: tuple[Any, ...]) -> Row:
         place, lane, n, arrived_at, status, fault, entries, verdict, stored, dictionary = columns
@@ -181,7 +185,16 @@ class _Contents:
             except _DAMAGE as error:
                 raise self._damaged(error) from None
 
-        return Row(place, lane, n, arrived_at, status, fault, entries, verdict, outline, request)
+        def relayed() -> Relayed | None:
+            if not self._has_relayed:
+                return None
+            try:
+                found = self._connection.execute(_RELAYED, (place,)).fetchone()
+            except sqlite3.Error as error:
+                raise told(self._path, error, "read") from None
+            return None if found is None else Relayed(*found)
+
+        return Row(place, lane, n, arrived_at, status, fault, entries, verdict, outline, request, relayed)
 
     def _damaged(self, error: Exception) -> CaptureFormatError:
         return CaptureFormatError(f"{self._path}: is damaged and cannot be read: {error}")

@@ -33,6 +33,17 @@ class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     size: int = 0
     failure: str | None = None
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the real endpoint answered with success."""
+        return self.status is not None and 200 <= self.status < 300
+
+    def words(self) -> str:
+        """Return how it fared, in a line."""
+        if self.failure is not None:
+            return f"relay: {self.failure}"
+        return f"{self.host} {self.status}, {self.size:,} bytes in {self.seconds * 1000:.0f} ms"
+
 
 class CapturedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One request with what was decided about it.

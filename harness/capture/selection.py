@@ -10,13 +10,15 @@ import msgspec
 
 from harness.capture.outline import Outline
 from harness.capture.reader import CaptureReader, Row, at_places
+from harness.capture.record import Relayed
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a captured request as its outline tells it.
 
     ``request`` is the request's place in the file, ``n`` its number in its lane, ``position`` the entry's place in
-    the body from 0. ``arrived_at`` is in seconds since the epoch.
+    the body from 0. ``arrived_at`` is in seconds since the epoch. ``status`` is what the client got, ``relayed`` how
+    the request fared at a real endpoint, if it was passed on.
     """
 
     request: int
@@ -31,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     subject: str | None
     type: str | None
     time: str | int | float | None
+    relayed: Relayed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,14 @@ class Selection:
             positions = range(row.entries) if everything else self._positions(outline)
             if not positions:
                 continue
+            relayed = row.relayed()
             verdicts: Sequence[str] = ()
             if row.verdict == "mixed":
                 verdicts = [verdict.verdict for verdict in row.request().verdicts]
             for position in positions:
                 verdict = verdicts[position] if verdicts else str(row.verdict)
                 if not self.verdicts or verdict in self.verdicts:
-                    yield _entry(row, outline, position, verdict)
+                    yield _entry(row, outline, position, verdict, relayed)
 
     def _condition(self) -> tuple[str, list[Any]]:
         """Return what leaves out requests in SQL; it need not leave out all that it could."""
@@ -118,7 +122,7 @@ class Selection:
         return found or ()
 
 
-def _entry(row: Row, outline: Outline, position: int, verdict: str) -> Entry:
+def _entry(row: Row, outline: Outline, position: int, verdict: str, relayed: Relayed | None) -> Entry:
     known = position < len(outline.ids)
     return Entry(
         row.place,
@@ -133,4 +137,5 @@ def _entry(row: Row, outline: Outline, position: int, verdict: str) -> Entry:
         outline.subjects[position] if known else None,
         outline.types[position] if known else None,
         outline.times[position] if known else None,
+        relayed,
     )

@@ -27,7 +27,7 @@ from harness.capture.errors import CaptureError, CaptureFormatError
 from harness.capture.json_lines import is_json_lines
 from harness.capture.outline import Outline, outline_of, outline_of_body
 from harness.capture.reader import CaptureReader
-from harness.capture.record import CapturedRequest
+from harness.capture.record import CapturedRequest, Relayed
 from harness.capture.verdict import Verdict
 
 __all__ = ["CaptureError", "CaptureFormatError", "CaptureReader", "CaptureWriter"]
@@ -38,6 +38,7 @@ LEAST_LIMIT = 65_536
 LONGEST_TEXT = 1024
 
 _INSERT = "INSERT INTO requests VALUES (NULL,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_RELAYED = "INSERT INTO relayed VALUES (?,?,?,?,?,?)"
 _COLUMNS = "lane, n, arrived_at, status, fault, entries, verdict, dictionary, content"
 _SELECT = f"SELECT {_COLUMNS} FROM requests WHERE place=?"  # noqa: S608 - ours
 _encode = msgspec.json.Encoder().encode
@@ -81,26 +82,23 @@ class CaptureWriter:
         verdict, verdicts = _one_or_all(request.verdicts)
         plain = plain_content(request, verdicts)
         dictionary, content = self._compressor.compress(plain)
+        row = (
+            request.lane,
+            request.n,
+            request.arrived_at,
+            request.status,
+            request.fault,
+            len(request.verdicts),
+            verdict,
+            self._stored(outline),
+            dictionary,
+            content,
+        )
         try:
-            place = self._connection.execute(
-                _INSERT,
-                (
-                    request.lane,
-                    request.n,
-                    request.arrived_at,
-                    request.status,
-                    request.fault,
-                    len(request.verdicts),
-                    verdict,
-                    self._stored(outline),
-                    dictionary,
-                    content,
-                ),
-            ).lastrowid
+            place = self._inserted(row, request.relayed)
             self._learn(plain)
         except sqlite3.Error as error:
             raise self._failure(error) from None
-        assert place is not None
         return place
 
     def line(self, place: int) -> bytes:
@@ -133,6 +131,25 @@ class CaptureWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _inserted(self, row: tuple[Any, ...], relayed: Relayed | None) -> int:
+        """Commit a row, and what is searched of its relay, together; return its place."""
+        place: int | None
+        if relayed is None:
+            place = self._connection.execute(_INSERT, row).lastrowid
+        else:
+            self._connection.execute("BEGIN")
+            try:
+                place = self._connection.execute(_INSERT, row).lastrowid
+                columns = (place, relayed.host, relayed.seconds, relayed.status, relayed.size, relayed.failure)
+                self._connection.execute(_INSERT_RELAYED, columns)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite may have ended it
+                    self._connection.execute("ROLLBACK")
+                raise
+        assert place is not None
+        return place
 
     def _stored(self, outline: Outline) -> str | bytes:
         text = _encode(outline)

@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from harness.capture.record import CapturedRequest, Relayed
+from harness.capture.record import CapturedRequest
 from harness.ingest.apis import five_aspects, identity
 from harness.ingest.five_aspects import FiveAspects, rfc_3339
 from harness.ingest.lanes import Counts
@@ -145,7 +145,7 @@ def _line(record: CapturedRequest, receipt: Receipt) -> Text:
     if record.fault is not None:
         text.append(f" ({record.fault})", "yellow")
     if record.relayed is not None:
-        text.append(f" {_relayed(record.relayed)}", "dim" if record.relayed.failure is None else "red")
+        text.append(f" {_shown(record.relayed.words(), 200)}", "dim" if record.relayed.failure is None else "red")
     if len(receipt.events) != 1:
         text.append(f" {len(receipt.events)} events")
     aspects = [five_aspects(entry) or _NO_ASPECTS for entry in receipt.events]
@@ -165,13 +165,6 @@ def _line(record: CapturedRequest, receipt: Receipt) -> Text:
         more = f" (+{len(findings) - 1} more)" if len(findings) > 1 else ""
         text.append(_shown(f"  {first.rule}{place}: {first.message}", 200) + more, "red")
     return text
-
-
-def _relayed(relayed: Relayed) -> str:
-    """Return how a request that was passed on fared."""
-    if relayed.failure is not None:
-        return _shown(f"relay: {relayed.failure}", 200)
-    return f"{relayed.host} {relayed.status}, {relayed.size} bytes in {relayed.seconds * 1000:.0f} ms"
 
 
 def _five(entry: Any) -> Text:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from harness.capture.record import CapturedRequest
+from harness.capture.record import CapturedRequest, Relayed
 from harness.report.evidence import visible
 from harness.report.html_page import as_text, facts, page_style, policy_hash, titled
 from harness.report.svg_scales import LinearScale
@@ -24,7 +24,7 @@ _STYLE = ".plot .taken{stroke:none}"
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One request: ``at`` in seconds since the epoch, its number, lane, entries, status and fault."""
+    """One request: ``at`` in seconds since the epoch, its number, lane, entries, status, fault and relay."""
 
     at: float
     n: int
@@ -32,6 +32,7 @@ class Try:
     entries: int
     status: int | None
     fault: str | None
+    relayed: Relayed | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -42,7 +43,25 @@ class Try:
         """Return the try in words; times since ``start``."""
         answer = "no answer" if self.status is None else str(self.status)
         fault = f" ({self.fault})" if self.fault else ""
-        return f"{self.at - start:.6g} s: request {self.n}, {self.entries} events, {answer}{fault}"
+        relayed = f", {visible(self.relayed.words())}" if self.relayed is not None else ""
+        return f"{self.at - start:.6g} s: request {self.n}, {self.entries} events, {answer}{fault}{relayed}"
+
+
+@dataclass(slots=True)
+class Relays:
+    """The requests that a real endpoint answered alike: how many, their seconds, and the bytes of the answers."""
+
+    count: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    size: int = 0
+
+    def add(self, relayed: Relayed) -> None:
+        """Take in one request."""
+        self.count += 1
+        self.seconds += relayed.seconds
+        self.longest = max(self.longest, relayed.seconds)
+        self.size += relayed.size
 
 
 @dataclass(slots=True)
@@ -54,6 +73,7 @@ class CaptureSummary:
     subjects: Counter[str] = field(default_factory=Counter)
     batches: dict[tuple[str, bytes], list[Try]] = field(default_factory=dict)
     findings: list[tuple[CapturedRequest, int | None, str]] = field(default_factory=list)
+    relays: dict[tuple[str, int | None], Relays] = field(default_factory=dict)
 
     def add(self, request: CapturedRequest, subjects: Sequence[str | None]) -> None:
         """Take in one request with the subjects of its events."""
@@ -64,8 +84,16 @@ class CaptureSummary:
                 self.subjects[subject if subject is not None else "(none)"] += 1
         key = (request.lane, hashlib.blake2b(request.body_bytes(), digest_size=16).digest())
         made = Try(
-            request.arrived_at, request.n, request.lane, len(request.verdicts), request.status, request.fault
+            request.arrived_at,
+            request.n,
+            request.lane,
+            len(request.verdicts),
+            request.status,
+            request.fault,
+            request.relayed,
         )
+        if request.relayed is not None:
+            self.relays.setdefault((request.relayed.host, request.relayed.status), Relays()).add(request.relayed)
         self.batches.setdefault(key, []).append(made)
         found = [(None, finding) for finding in request.findings]
         each = [(index, one) for index, verdict in enumerate(request.verdicts) for one in verdict.findings]
@@ -90,6 +118,7 @@ def capture_page(summary: CaptureSummary, title: str) -> str:
         f"<title>{as_text(title)}</title><style>{style}</style></head><body><main>"
         f"<h1>{as_text(title)}</h1>{facts(told)}"
         f"<h2>Deliveries</h2>{_timeline(summary.batches)}"
+        f"{_relays(summary.relays)}"
         f"<h2>Findings</h2>{_findings(summary)}"
         f"<h2>Accepted events by subject</h2>{_subjects(summary.subjects)}"
         "</main></body></html>\n"
@@ -131,6 +160,24 @@ def _mark(one: Try, start: float, axis: LinearScale, y: float) -> str:
     if one.succeeded:
         return titled(f'<circle class="taken" cx="{x}" cy="{y}" r="5"/>', one.words(start))
     return titled(f'<path class="refused" d="M{x - 4} {y - 4}l8 8m0 -8l-8 8"/>', one.words(start))
+
+
+def _relays(relays: dict[tuple[str, int | None], Relays]) -> str:
+    if not relays:
+        return ""
+    rows = [
+        (
+            visible(host),
+            "no answer" if status is None else str(status),
+            f"{each.count:,}",
+            f"{each.seconds / each.count * 1000:,.0f} ms",
+            f"{each.longest * 1000:,.0f} ms",
+            f"{each.size:,}",
+        )
+        for (host, status), each in sorted(relays.items(), key=lambda one: (one[0][0], one[0][1] or 1000))
+    ]
+    head = ("host", "answer", "requests", "mean time", "longest", "bytes answered")
+    return f"<h2>Real endpoint</h2>{_table(head, rows)}"
 
 
 def _findings(summary: CaptureSummary) -> str:

@@ -160,6 +160,8 @@ def test_export_writes_the_same_events_in_every_format(run: Run, capture: Path, 
     for line, row, record in zip(lines, rows, table, strict=True):
         assert json.loads(row["data"]) == json.loads(record["data"]) == line.pop("event")["data"]
         record.pop("data")
+        passed_on = [record.pop(name) for name in [*record] if name.startswith("relayed_")]
+        assert passed_on == [None] * 5 and line.pop("relayed") is None
         assert record == line
         assert row["id"] == line["id"] and int(row["request"]) == line["request"]
     archive = json.loads(files["har"].read_text())["log"]
