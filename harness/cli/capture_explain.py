@@ -35,6 +35,7 @@ _MOST = 20
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(key: str, capture: Path, journal: Path | None, as_json: bool) -> int:
     """Print each life that ``key`` names; exit code 1 when there is none."""
+    key = key.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
     if journal is not None:
         return _from_both_sides(capture, journal, key, as_json=as_json)
     with reading():

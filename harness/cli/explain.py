@@ -49,6 +49,8 @@ def command(
     """
     if (request is not None) + last + unbilled != 1:
         raise click.UsageError("give an ID, or --last, or --not-billed")
+    if request is not None:
+        request = request.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
     if capture is not None and unbilled:
         raise click.UsageError("--capture goes with an ID or --last, not with --not-billed")
     now = time.time()

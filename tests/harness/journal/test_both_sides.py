@@ -368,6 +368,9 @@ def test_what_neither_side_knows_ends_with_1_and_a_file_that_is_not_there_with_2
     assert "nothing is known of 'nobody'" in out
     assert verb("capture", "explain", "nobody", *files, "--json")[:2] == (1, '{"key":"nobody","accounts":[]}\n')
     assert verb("explain", "nobody", *files)[0] == 2
+    for sides in (files, files[:2]):  # bytes that are no text are in no event
+        assert "'?x'" in verb("capture", "explain", "\udcffx", *sides)[1]
+    assert "'?x'" in verb("explain", "\udcffx", *files)[2]
     for missing in ("journal", "capture"):
         other = [part if part != str(getattr(told, missing)) else "none" for part in files]
         code, _, err = verb("capture", "explain", "r-1", *other)
