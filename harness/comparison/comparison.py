@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,10 +26,14 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all requests come to: how many are ``billed``, and how much of each thing, by its name."""
+    """What all requests come to: how many are ``billed``, and how much of each thing, by its name.
+
+    ``customers`` has the same for each one who pays.
+    """
 
     billed: int
     amounts: Mapping[str, float]
+    customers: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,15 @@ class Comparison:
 
     def totals(self, side: int) -> Totals:
         """Return what the first (0) or the second (1) plugin bills of all requests, if everything is delivered."""
-        amounts: Counter[str] = Counter()
+        amounts: defaultdict[str, float] = defaultdict(int)
+        customers: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(int))
         bills = [each.bills[side] for each in self.compared]
         for bill in bills:
             for line in bill.lines:
-                amounts[line.what] += line.amount  # type: ignore[assignment]  # a Counter adds up any number
-        return Totals(sum(bool(bill.lines) for bill in bills), dict(amounts))
+                amounts[line.what] += line.amount
+                customers[line.customer][line.what] += line.amount
+        of_each = {customer: dict(customers[customer]) for customer in sorted(customers)}
+        return Totals(sum(bool(bill.lines) for bill in bills), dict(amounts), of_each)
 
 
 def compare(

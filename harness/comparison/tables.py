@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from plugin_emulator.exchange import Exchange
@@ -28,12 +28,13 @@ class Table:
 
 
 def tables(comparison: Comparison, most_requests: int) -> list[Table]:
-    """Return requests (no more than ``most_requests``), reasons, totals and deliveries."""
+    """Return requests and customers (no more than ``most_requests`` of each), reasons, totals and deliveries."""
     reasons = _reasons(comparison)
     return [
         _requests(comparison, most_requests),
         *([reasons] if reasons.rows else []),
         _totals(comparison),
+        _customers(comparison, most_requests),
         _deliveries(comparison),
     ]
 
@@ -59,7 +60,7 @@ def bill_text(bill: Bill) -> str:
     if bill.drop is not None:
         return f"{NOTHING} ({bill.drop.rule})"
     customers = " and ".join(dict.fromkeys(line.customer for line in bill.lines))
-    tokens = [f"{line.amount:g} {line.what}" for line in bill.lines if line.what != REQUESTS]
+    tokens = [_amount(line.amount, line.what) for line in bill.lines if line.what != REQUESTS]
     return ", ".join([customers, *tokens])
 
 
@@ -124,8 +125,31 @@ def _totals(comparison: Comparison) -> Table:
         ("requests not billed", *(f"{len(comparison.compared) - each.billed:,}" for each in sums)),
     ]
     whats = dict.fromkeys(what for each in sums for what in each.amounts if what != REQUESTS)
-    rows += [(what, *(f"{each.amounts.get(what, 0):,g}" for each in sums)) for what in whats]
+    rows += [(what, *(_exact(each.amounts.get(what, 0)) for each in sums)) for what in whats]
     return _side_by_side("In all", comparison, rows)
+
+
+def _customers(comparison: Comparison, most: int) -> Table:
+    """Return what each customer pays; those whom the plugins bill differently come first."""
+    sums = [comparison.totals(side).customers for side in (0, 1)]
+    names = sorted({*sums[0], *sums[1]}, key=lambda name: (sums[0].get(name) == sums[1].get(name), name))
+    rows = [(name, *(_amounts(each.get(name, {})) for each in sums)) for name in names[:most]]
+    left = len(names) - len(rows)
+    note = f"and {_count(left, 'more customer')}; --json has all" if left else ""
+    return _side_by_side("Who pays for what", comparison, rows, note)
+
+
+def _amounts(amounts: Mapping[str, float]) -> str:
+    return ", ".join(_amount(amount, what) for what, amount in amounts.items()) or NOTHING
+
+
+def _amount(number: float, what: str) -> str:
+    return f"{_exact(number)} {what.removesuffix('s') if number == 1 else what}"
+
+
+def _exact(number: float) -> str:
+    """Return all digits of an amount: of two that differ a reader sees that they do."""
+    return f"{int(number):,}" if float(number).is_integer() else f"{number:,}"
 
 
 def _deliveries(comparison: Comparison) -> Table:

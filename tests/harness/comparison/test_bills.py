@@ -12,6 +12,7 @@ import pytest
 from harness.comparison.comparison import Comparison, compare
 from harness.comparison.instance import BILLERS, instance_of
 from harness.comparison.load import Load
+from harness.comparison.tables import bill_text, tables
 from harness.plugin_config.config_file import FoundPlugin
 from harness.plugin_config.plugin_kinds import PLUGIN_KINDS, plugin_kind
 from plugin_emulator.exchange import Exchange
@@ -102,6 +103,30 @@ def test_amb_1_the_customer_of_one_may_be_another_than_the_subject_of_the_other(
 def test_amb_1_without_the_header_only_the_plugin_that_looks_elsewhere_bills() -> None:
     (one,) = compared(exchange(), amberflo={"customerHeader": "x-tenant-id"}).compared
     assert (one.difference.kind, one.difference.rules) == ("one", ("AMB-1", "SUB-1…5"))
+
+
+def test_who_pays_is_told_for_each_customer_and_first_where_it_differs() -> None:
+    """Both bill two requests in all, and one of them bills somebody else for one."""
+    tenant = {"customerHeader": "x-tenant-id"}
+    to_acme, to_alice = exchange(headers=[("x-tenant-id", "acme")]), exchange(headers=[("x-tenant-id", "alice")])
+    to_bob = exchange(headers=[("x-tenant-id", "bob")], consumer={"id": "c2", "username": "bob"})
+    comparison = compared(to_acme, to_alice, to_bob, amberflo=tenant)
+    assert comparison.totals(0).amounts == comparison.totals(1).amounts == {"requests": 3}
+    assert comparison.totals(0).customers == {"alice": {"requests": 2}, "bob": {"requests": 1}}
+    assert comparison.totals(1).customers == {name: {"requests": 1} for name in ("acme", "alice", "bob")}
+    (table,) = [table for table in tables(comparison, 2) if table.title == "Who pays for what"]
+    assert table.rows == [("acme", "–", "1 request"), ("alice", "2 requests", "1 request")]
+    assert table.marked == {0, 1}
+    assert table.note == "and 1 more customer; --json has all"
+
+
+def test_amounts_are_shown_to_the_last_digit() -> None:
+    million = {**AI, "prompt_tokens": 1_234_567, "completion_tokens": 1}
+    comparison = compared(exchange(ai=million), exchange(ai=million))
+    assert bill_text(comparison.compared[0].bills[0]) == "alice, 1,234,567 prompt tokens, 1 completion token"
+    shown = {row for table in tables(comparison, 9) for row in table.rows}
+    assert ("prompt tokens", "2,469,134", "0") in shown
+    assert ("alice", "2 requests, 2,469,134 prompt tokens, 2 completion tokens", "2 requests") in shown
 
 
 def test_evt_9_tokens_are_billed_by_one_plugin_only() -> None:
