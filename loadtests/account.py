@@ -2,8 +2,8 @@
 
 DIRECTORY holds the run's ledgers and expectations, those of all workers, or several runs, of which the last is meant;
 FILE is what the ingest endpoint captured.
-Ends with 0 when every request was billed as it must be and nothing else was, with 1 when not, with 2 when a file is
-missing or wrong.
+Ends with 0 when every request was answered and billed as it must be and nothing else was, with 1 when not, or when
+less was sent than asked for, with 2 when a file is missing or wrong.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.plugin_config.sizing.quantities import duration_text
+from harness.plugin_config.sizing.quantities import duration_text, rate_text
 from harness.targets.gateway_url import CLOCK_TOLERANCE
 from loadtests.arrivals import ARRIVALS, arrivals_from_capture
 from loadtests.expectations import Expectations
@@ -28,12 +30,14 @@ from loadtests.plan import PLAN_FILE, LoadPlan
 from loadtests.plugins.loaded_plugin import EntryForm
 from loadtests.plugins.registry import DEFAULT_PLUGIN, LOADED_PLUGINS
 from loadtests.reconciliation import MEANINGS, WRONG, Reconciliation, reconcile
-from loadtests.sending import read_pace
+from loadtests.sending import read_pace, unfinished
+from loadtests.thresholds import Allowance, LeastRate
 
 _WRONG = 1
 _USAGE = 2
 _MOST_NAMED = 5
 _LEDGERS = "ledger-*.bin"
+_T = TypeVar("_T")
 
 
 class AccountError(ValueError):
@@ -77,6 +81,18 @@ def account(
     return reconcile(directory, late_after, clock_tolerance)
 
 
+def _read(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Return ``parse`` for an option: what it says of a text that it cannot read is shown."""
+
+    def read(text: str) -> _T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
 def _seconds(text: str) -> float:
     """Return seconds as the command line has them. Raises ValueError."""
     seconds = float(text)
@@ -104,22 +120,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="how far the clocks of gateway and senders may be apart (%(default)g)",
     )
+    parser.add_argument(
+        "--max-unanswered",
+        type=_read(Allowance.parse),
+        default=Allowance(),
+        metavar="N|%%",
+        help="requests not answered as expected (0)",
+    )
+    parser.add_argument(
+        "--min-rate",
+        type=_read(LeastRate.parse),
+        metavar="N|%%",
+        help="sent at least: requests a second, or a share of those due",
+    )
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object")
     options = parser.parse_args(arguments)
     try:
         directory = last_run(options.directory)
         found = account(directory, options.capture, options.late_after, options.clock_tolerance)
+        sent = _Sent.of(directory, found.requests)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return _USAGE
+    reasons = [*_reasons(found), *_unmet(found, sent, options.max_unanswered, options.min_rate)]
     if options.json:
-        sys.stdout.write(json.dumps(found.to_json()) + "\n")
+        sys.stdout.write(json.dumps({**found.to_json(), "sent": asdict(sent), "reasons": reasons}) + "\n")
     else:
-        _print(found, directory)
-    return 0 if found.right else _WRONG
+        _print(found, directory, sent)
+        if reasons:
+            sys.stdout.write(f"not right: {'; '.join(reasons)}\n")
+    return _WRONG if reasons else 0
 
 
-def _print(found: Reconciliation, directory: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was sent: requests a second over the whole run; requests ``due``, the longest time one was behind in
+    seconds, and the share that was sent, None when not all workers have told."""
+
+    requests: int
+    rate: float | None
+    due: int | None
+    behind: float | None
+    share: float | None
+
+    @classmethod
+    def of(cls, directory: Path, requests: int) -> _Sent:
+        """Look into ledgers and paces. Raises LedgerError."""
+        began, ended = Ledger.read(directory).span()
+        rate = requests / (ended - began) if ended > began else None
+        pace = read_pace(directory)
+        if unfinished(directory) or pace.sent != requests:
+            return cls(requests, rate, None, None, None)
+        return cls(requests, rate, pace.asked, pace.behind, pace.share)
+
+    def __str__(self) -> str:
+        rate = "" if self.rate is None else f", {rate_text(self.rate)} a second"
+        if self.due is None or self.behind is None:
+            return f"{self.requests:,}{rate}; how many were due is not known: a worker did not end"
+        return f"{self.requests:,} of {self.due:,} that were due, at most {duration_text(self.behind)} late{rate}"
+
+
+def _print(found: Reconciliation, directory: Path, sent: _Sent) -> None:
     console = Console(width=None if sys.stdout.isatty() else 118, highlight=False, markup=False)
     table = Table("requests", "", "", box=None)
     for name, count in found.classes.items():
@@ -127,10 +188,10 @@ def _print(found: Reconciliation, directory: Path) -> None:
             table.add_row(f"{count:,}", name.replace("_", " "), MEANINGS[name])
     console.print(f"Run {found.run}, in {directory}")
     console.print(table)
-    pace = read_pace(directory)
-    kept = f" of {pace.asked:,} that were due, at most {duration_text(pace.behind)} late"
-    # A worker that was killed has not told how it kept its pace.
-    console.print(f"sent      {found.requests:,}{kept if pace.sent == found.requests else ''}")
+    console.print(f"sent      {sent}")
+    if len(found.unanswered):
+        by_status = ", ".join(f"{status or 'none'} {count:,}" for status, count in found.answers.items())
+        console.print(f"answers   {len(found.unanswered):,} not as expected (by status: {by_status})")
     events = found.events
     console.print(f"events    {events.billed:,} billed of {events.due:,} that were due")
     if strangers := found.strangers.in_words():
@@ -143,11 +204,9 @@ def _print(found: Reconciliation, directory: Path) -> None:
             console.print(f"{name.replace('_', ' ')}: {example.number} ({example.expectation})")
         if (more := found.classes[name] - _MOST_NAMED) > 0:
             console.print(f"{name.replace('_', ' ')}: and {more:,} more")
-    if not found.right:
-        console.print(f"not right: {_reasons(found)}")
 
 
-def _reasons(found: Reconciliation) -> str:
+def _reasons(found: Reconciliation) -> list[str]:
     """Return why the account is not right, in words."""
     reasons = [f"{name.replace('_', ' ')} {found.classes[name]:,}" for name in WRONG if found.classes[name]]
     if found.wrong_fields:
@@ -155,7 +214,18 @@ def _reasons(found: Reconciliation) -> str:
         reasons.append(f"wrong by field: {fields}")
     if found.strangers.billed_for_nothing:
         reasons.append(f"events that bill for no request: {found.strangers.billed_for_nothing:,}")
-    return "; ".join(reasons)
+    return reasons
+
+
+def _unmet(found: Reconciliation, sent: _Sent, allowed: Allowance, least: LeastRate | None) -> Iterator[str]:
+    """Yield why the account proves too little, in words: answers and rate."""
+    if len(found.unanswered) > allowed.of(found.requests):
+        yield f"not answered as expected {len(found.unanswered):,} (--max-unanswered {allowed})"
+    if found.billable and not found.events.due:
+        yield "not a single event was due"
+    verdict = None if least is None else least.judge(sent.rate, sent.share)
+    if verdict is not None and not verdict.kept:
+        yield f"{verdict.about} {verdict.seen} ({verdict.option} {verdict.limit})"
 
 
 if __name__ == "__main__":

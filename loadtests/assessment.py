@@ -21,6 +21,7 @@ from loadtests.queue_model import QueueModel, queue_model
 from loadtests.reconciliation import Reconciliation, ReconciliationError, reconcile
 from loadtests.result import LoadReport, Surroundings
 from loadtests.row_file import RowFileError
+from loadtests.sending import read_pace
 from loadtests.slots import TooLarge
 from loadtests.stage import Observed
 from loadtests.thresholds import Measured, Thresholds, judge
@@ -67,6 +68,7 @@ def assess(
     if not any(status for status in found.answers):
         raise NoAccountError("the gateway has not answered a single request: there is nothing to account for")
     losses = _losses(directory, observed, queue, found)
+    pace, unanswered = read_pace(directory), _unanswered(found, observed)
     unexplained = np.unique(found.lost["place"][losses.unexplained])
     measured = Measured(
         requests=found.requests,
@@ -75,10 +77,12 @@ def assess(
         charged_twice=found.events.charged_again,
         wrong=max(found.classes["wrong"], found.events.wrong),
         billed_though_dropped=found.classes["billed_though_dropped"] + found.strangers.billed_for_nothing,
-        unanswered=_unanswered(found, observed),
+        unanswered=unanswered,
         billable=found.billable,
         billing_latency_p99=found.latency.get("p99"),
         overhead=None if overhead is None else overhead.judged,
+        rate=observed.rate(found.requests),
+        sent_share=pace.share,
     )
     return LoadReport(
         plan=plan,
@@ -91,6 +95,8 @@ def assess(
         overhead=overhead,
         bound=bound,
         verdicts=judge(thresholds, measured),
+        pace=pace,
+        unanswered=unanswered,
     )
 
 

@@ -29,7 +29,7 @@ from loadtests.load_options import load_plan
 from loadtests.plan import LoadPlan
 from loadtests.plugins.registry import LOADED_PLUGINS
 from loadtests.report.options import REPORT_OPTIONS, report_again, report_files
-from loadtests.thresholds import Allowance, Thresholds, parse_share
+from loadtests.thresholds import Allowance, LeastRate, Thresholds, parse_share
 
 if TYPE_CHECKING:  # loaded only where they are used: a help text needs none of them
     from harness.targets.fake_ingest import IngestPlace
@@ -91,6 +91,12 @@ _LIMITS = (
     click.option("--max-unanswered", type=_ALLOWANCE, metavar="N|%", default=_NONE, help="Another answer (0)."),
     click.option("--max-billing-latency-p99", type=Duration(), help="From a request's end to its event's arrival."),
     click.option(
+        "--min-rate",
+        type=_Parsed("rate or share", LeastRate.parse),
+        metavar="N|%",
+        help="Sent at least: requests a second, or a share of those due.",
+    ),
+    click.option(
         "--max-overhead",
         type=_Parsed("share", parse_share),
         metavar="%",
@@ -138,6 +144,7 @@ def command(
     max_unanswered: Allowance,
     max_billing_latency_p99: float | None,
     max_overhead: float | None,
+    min_rate: LeastRate | None,
     drain: float,
     out: Path | None,
     as_json: bool,
@@ -164,7 +171,10 @@ def command(
         max_unanswered,
         max_billing_latency_p99,
         max_overhead,
+        min_rate,
     )
+    if min_rate is not None and min_rate.share is not None and plan.rate == 0:
+        raise click.UsageError("--min-rate: at --rps 0 no rate is asked for; give requests a second")
     if plan.restarts and target == "url":
         raise click.UsageError("--gateway-restart: --target url is a gateway that somebody else runs")
     files = report_files(others)

@@ -197,6 +197,11 @@ class Ledger:
             raise LedgerError(f"{second}: is of run {other}, but {first} of run {one}; reconcile one run at a time")
         return cls(next(iter(runs)), tuple(workers[worker] for worker in sorted(workers)))
 
+    def span(self) -> tuple[float, float]:
+        """Return when the first request began and the last one ended, 0 for none. Raises LedgerError."""
+        chunks = [(float(rows["started_at"].min()), float(rows["ended_at"].max())) for _, _, rows in self.chunks()]
+        return min((began for began, _ in chunks), default=0.0), max((ended for _, ended in chunks), default=0.0)
+
     def row(self, place: int) -> tuple[int, int, Any]:
         """Return worker, number and row of the request at ``place``, counted over all workers. Raises LedgerError."""
         for worker in self.workers:

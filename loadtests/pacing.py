@@ -31,6 +31,11 @@ class Pace:
         """How many requests were due; for users that send as fast as it goes, those that were sent."""
         return self.sent + self.unsent
 
+    @property
+    def share(self) -> float | None:
+        """What was sent of the requests that were due, 0 to 1; None when none was."""
+        return self.sent / self.asked if self.asked else None
+
 
 class Timetable:
     """When one user's requests are due: every ``1 / rate`` seconds. ``rate`` 0: as soon as the user is ready.

@@ -10,6 +10,7 @@ from typing import Any
 
 from loadtests.loss import Losses
 from loadtests.overhead import Overhead
+from loadtests.pacing import Pace
 from loadtests.plan import LoadPlan
 from loadtests.reconciliation import Reconciliation
 from loadtests.stage import Observed
@@ -40,6 +41,8 @@ class Surroundings:
 class LoadReport:
     """Everything that is to be said about one load. ``bound`` is that of the billing latency, in seconds.
 
+    ``unanswered`` requests were not answered as expected, although the gateway was not being restarted.
+
     ``not_allowed`` are the numbers of requests with events lost although no rule allows it, at most a hundred of
     ``requests_not_allowed``.
     """
@@ -54,6 +57,8 @@ class LoadReport:
     overhead: Overhead | None
     bound: float
     verdicts: tuple[Verdict, ...]
+    pace: Pace
+    unanswered: int
 
     @property
     def kept(self) -> bool:
@@ -63,8 +68,7 @@ class LoadReport:
     @property
     def achieved_rate(self) -> float:
         """Requests a second, from the first request's beginning to the end of the traffic."""
-        seconds = self.observed.ended_at - self.observed.began_at
-        return self.found.requests / seconds if seconds > 0 else 0.0
+        return self.observed.rate(self.found.requests)
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -82,7 +86,14 @@ class LoadReport:
             "over_at": observed.over_at,
             "drained": observed.drained,
             "waiting_at_end": observed.waiting,
-            "rate": {"asked": self.plan.rate, "achieved": self.achieved_rate},
+            "rate": {
+                "asked": self.plan.rate,
+                "achieved": self.achieved_rate,
+                "due": self.pace.asked,
+                "sent": self.pace.sent,
+                "behind_seconds": self.pace.behind,
+            },
+            "unanswered": self.unanswered,
             "billing_latency_bound_seconds": self.bound,
             "round_trip_seconds": observed.round_trip,
             "faults": [fault.to_json() for fault in observed.faults],

@@ -91,6 +91,11 @@ class Observed:
     queue_samples: Sequence[QueueSample]
     clock_tolerance: float = 0.0
 
+    def rate(self, requests: int) -> float:
+        """Return how many requests a second so many are, from the first one's beginning to the last one's end."""
+        seconds = self.ended_at - self.began_at
+        return requests / seconds if seconds > 0 else 0.0
+
 
 def run_stage(plan: LoadPlan, directory: Path, ground: Ground) -> Observed:
     """Run ``plan``; ledgers, arrivals, capture, logs and locust's CSV files go into ``directory``.

@@ -60,6 +60,13 @@ def _facts(report: LoadReport) -> Iterator[tuple[str, str]]:
     asked = "as fast as it goes" if report.plan.rate == 0 else f"{rate_text(report.plan.rate)} a second asked"
     yield "gateway", f"{where.target}, version {where.gateway_version}"
     yield "requests", f"{found.requests:,}: {asked}, {rate_text(report.achieved_rate)} achieved"
+    if report.pace.asked:
+        kept = f"{report.pace.sent:,} of {report.pace.asked:,} that were due"
+        yield "sent", f"{kept}, at most {duration_text(report.pace.behind)} late"
+    if len(found.unanswered):
+        during = len(found.unanswered) - report.unanswered
+        more = f", {during:,} of them during a restart" if during else ""
+        yield "unanswered", f"{len(found.unanswered):,} not answered as expected{more}"
     discarded = found.events.missing_discarded
     told = f"; {discarded:,} of them discarded, because another event has their id" if discarded else ""
     yield "events", f"{found.events.billed:,} billed of {found.events.due:,} that were due{told}"

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from harness.plugin_config.sizing.quantities import duration_text
+from harness.plugin_config.sizing.quantities import duration_text, rate_text
 
 _FORM = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<percent>%?)", re.ASCII)
 
@@ -56,6 +56,38 @@ def parse_share(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class LeastRate:
+    """How much has to be sent: requests a second over the whole run, or a ``share`` (0 to 1) of those due."""
+
+    rate: float = 0.0
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what ``450`` or ``95%`` asks for. Raises ValueError."""
+        form = _FORM.fullmatch(text.strip())
+        if form is None:
+            raise ValueError(f"{text!r} is no rate: write requests a second such as 450, or a share such as 95%")
+        number = float(form["number"])
+        if not form["percent"]:
+            return cls(number)
+        if number > 100:
+            raise ValueError(f"{text!r} is more than 100%")
+        return cls(share=number / 100)
+
+    def judge(self, rate: float | None, share: float | None) -> Verdict:
+        """Return the verdict on what was sent: requests a second, and the share of those due; None: nobody knows."""
+        if self.share is None:
+            seen = "not known" if rate is None else f"{rate_text(rate)} a second"
+            kept = rate is not None and rate >= self.rate
+            return Verdict("--min-rate", _decimal(self.rate), "sent", f"{rate_text(self.rate)} a second", seen, kept)
+        seen = "not known" if share is None else f"{math.floor(share * 1000) / 10:g}%"
+        kept = share is not None and share >= self.share
+        about = "sent of the requests that were due"
+        return Verdict("--min-rate", _percent(self.share), about, _percent(self.share), seen, kept)
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """The limits of a run. Latencies in seconds; None: not judged.
 
@@ -63,7 +95,7 @@ class Thresholds:
     charged twice, which is with a new id: the same id again is what a lost answer brings about (DLV-2), and a billing
     endpoint keeps one. ``max_unanswered`` counts requests whose answer was not the expected one, or that got
     none, although the gateway was not being restarted. ``max_overhead`` is how much longer clients wait while the
-    ingest endpoint hangs (DLV-5).
+    ingest endpoint hangs (DLV-5). ``min_rate`` is of what was sent: a run that sent less proves less.
     """
 
     max_loss: Allowance = Allowance()
@@ -73,6 +105,7 @@ class Thresholds:
     max_unanswered: Allowance = Allowance()
     max_billing_latency_p99: float | None = None
     max_overhead: float | None = None
+    min_rate: LeastRate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +115,8 @@ class Measured:
     ``billed_though_dropped`` are requests, and events that belong to no request.
 
     ``billable`` requests have events when they are answered as expected; ``unanswered`` requests were not.
-    ``billing_latency_p99`` is None when nothing was billed, ``overhead`` when it was not measured.
+    ``billing_latency_p99`` is None when nothing was billed, ``overhead`` when it was not measured. ``rate`` is in
+    requests a second; ``sent_share`` is what was sent of the requests that were due (0 to 1), None when nobody knows.
     """
 
     requests: int
@@ -95,6 +129,8 @@ class Measured:
     billable: int
     billing_latency_p99: float | None = None
     overhead: float | None = None
+    rate: float | None = None
+    sent_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +195,8 @@ def judge(thresholds: Thresholds, measured: Measured) -> tuple[Verdict, ...]:
         kept = ratio is not None and ratio <= overhead
         about = "longer for clients while ingest hangs"
         verdicts.append(Verdict("--max-overhead", _percent(overhead), about, _percent(overhead), seen, kept))
+    if limits.min_rate is not None:
+        verdicts.append(limits.min_rate.judge(measured.rate, measured.sent_share))
     return tuple(verdicts)
 
 

@@ -70,6 +70,13 @@ def figures(report: RecordedReport) -> Iterator[tuple[str, str]]:
     wish = "as fast as it goes" if asked == 0 else f"{rate_text(asked)} a second asked"
     seconds = duration_text(report.traffic_seconds)
     yield "requests", f"{account['requests']:,} in {seconds}: {wish}, {rate_text(achieved)} achieved"
+    if due := document["rate"].get("due"):
+        late = duration_text(document["rate"]["behind_seconds"])
+        yield "sent", f"{document['rate']['sent']:,} of {due:,} that were due, at most {late} late"
+    if unanswered := account.get("unanswered"):
+        during = unanswered - document.get("unanswered", unanswered)
+        more = f", {during:,} of them during a restart" if during else ""
+        yield "unanswered", f"{unanswered:,} not answered as expected{more}"
     events = account["events"]
     discarded = events.get("missing_discarded", 0)
     more = f"; {discarded:,} of them discarded, because another event has their id" if discarded else ""

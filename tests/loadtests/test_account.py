@@ -88,6 +88,71 @@ def test_a_request_that_was_not_billed_is_named_and_ends_with_1(
     assert f"missing: {label(RUN, 1, 2)} (alice)" in capsys.readouterr().out
 
 
+def paced(directory: Path, worker: int, asked: int, sent: int) -> None:
+    """Write how a worker kept its pace."""
+    record = {"asked": asked, "sent": sent, "behind_seconds": 0.25}
+    (directory / f"pace-{worker}.json").write_text(json.dumps(record))
+
+
+def test_a_request_that_was_not_answered_as_expected_ends_with_1_unless_it_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says nothing about billing; what was answered 502 might have been billed or not."""
+    sent(tmp_path / "run", workers=1)
+    with LedgerWriter(ledger_path(tmp_path / "run", 0), RUN, 0) as ledger:
+        ledger.end(ledger.begin(0, 100.0), 502, 101.0)
+        ledger.begin(0, 100.0)
+    capture = captured(tmp_path / "capture", [(0, n) for n in range(3)])
+    assert main([str(tmp_path / "run"), "--capture", str(capture)]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert "answers   2 not as expected (by status: none 1, 200 3, 502 1)" in printed
+    assert printed[-1] == "not right: not answered as expected 2 (--max-unanswered 0)"
+    assert main([str(tmp_path / "run"), "--max-unanswered", "1"]) == 1
+    assert main([str(tmp_path / "run"), "--max-unanswered", "40%"]) == 0
+
+
+def test_a_run_in_which_nothing_fell_due_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent(tmp_path / "run", workers=0)
+    with LedgerWriter(ledger_path(tmp_path / "run", 0), RUN, 0) as ledger:
+        ledger.end(ledger.begin(0, 100.0), 502, 101.0)
+    capture = captured(tmp_path / "capture", [])
+    assert main([str(tmp_path / "run"), "--capture", str(capture), "--max-unanswered", "100%"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "not right: not a single event was due"
+
+
+def test_a_run_that_sent_less_than_asked_for_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Six requests in a second, of ten that were due."""
+    sent(tmp_path / "run")
+    paced(tmp_path / "run", 0, 5, 3)
+    paced(tmp_path / "run", 1, 5, 3)
+    run = [str(tmp_path / "run")]
+    assert main([*run, "--capture", str(captured(tmp_path / "capture", ALL))]) == 0
+    assert "sent      6 of 10 that were due, at most 250 ms late, 6 a second" in capsys.readouterr().out
+    assert main([*run, "--min-rate", "60%"]) == main([*run, "--min-rate", "6"]) == 0
+    capsys.readouterr()
+    assert main([*run, "--min-rate", "61%"]) == 1
+    assert "not right: sent of the requests that were due 60% (--min-rate 61%)" in capsys.readouterr().out
+    assert main([*run, "--min-rate", "6.5", "--json"]) == 1
+    account = json.loads(capsys.readouterr().out)
+    assert account["reasons"] == ["sent 6 a second (--min-rate 6.5 a second)"]
+    assert account["sent"] == {"requests": 6, "rate": 6.0, "due": 10, "behind": 0.25, "share": 0.6}
+
+
+def test_of_a_worker_that_was_killed_nobody_knows_what_was_due(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent(tmp_path / "run")
+    paced(tmp_path / "run", 0, 3, 3)
+    capture = str(captured(tmp_path / "capture", ALL))
+    assert main([str(tmp_path / "run"), "--capture", capture, "--min-rate", "50%"]) == 1
+    printed = capsys.readouterr().out
+    assert "6, 6 a second; how many were due is not known: a worker did not end" in printed
+    assert "sent of the requests that were due not known (--min-rate 50%)" in printed
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "run"), "--min-rate", "fast"])
+    assert "'fast' is no rate: write requests a second such as 450" in capsys.readouterr().err
+
+
 def test_clocks_may_be_apart_by_what_is_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Events without a time are wrong where a time is expected; one far off is right with a tolerance as large."""
     sent(tmp_path / "run", workers=1, requests=1)

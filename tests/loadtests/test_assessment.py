@@ -25,10 +25,11 @@ from loadtests.queue_model import KongQueue
 from loadtests.queue_watch import QueueSample
 from loadtests.report.html_sections import examples
 from loadtests.report.recorded import RecordedReport
+from loadtests.report.words import figures
 from loadtests.result import LoadReport, Surroundings
 from loadtests.stage import Observed, Progress
 from loadtests.summary import print_summary
-from loadtests.thresholds import Allowance, Thresholds
+from loadtests.thresholds import Allowance, LeastRate, Thresholds
 from plugin_emulator.queue import QueueSettings
 from tests.loadtests.recorded_run import RUN, START, Delivery, Event, Request, api, write_run
 
@@ -256,6 +257,25 @@ def test_the_report_has_the_form_of_its_schema_and_the_summary_tells_of_all_that
         assert words in said
 
 
+def test_a_run_that_sent_less_than_was_due_says_so_and_breaks_the_limit_that_asks_for_more(tmp_path: Path) -> None:
+    """A hundred requests in ten seconds, of two hundred."""
+    (tmp_path / "pace-0.json").write_text(json.dumps({"asked": 2 * COUNT, "sent": COUNT, "behind_seconds": 1.5}))
+    events = [api(0, n) for n in range(COUNT)]
+    report = assessed(tmp_path, events, Thresholds(min_rate=LeastRate(share=0.9)))
+    assert broken(report) == ["--min-rate"]
+    assert "100 of 200 that were due, at most 1.5 s late" in " ".join(text(report).split())
+    jsonschema.validate(report.document, SCHEMA)
+    assert report.document["rate"] == {
+        "asked": 10.0,
+        "achieved": 10.0,
+        "due": 200,
+        "sent": 100,
+        "behind_seconds": 1.5,
+    }
+    again = dict(figures(RecordedReport(report.document)))
+    assert again["sent"] == "100 of 200 that were due, at most 1.5 s late"
+
+
 @pytest.mark.parametrize("status", [500, 302, 401, 0])
 def test_a_run_in_which_nothing_is_answered_as_expected_is_no_good_run(tmp_path: Path, status: int) -> None:
     requests = [Request(0, status=status, started=n / 10, ended=n / 10 + 0.001) for n in range(10)]
@@ -278,6 +298,9 @@ def test_a_restart_explains_the_answers_that_fail_during_it_and_no_others(tmp_pa
     during = [PlayedRestart("fast", START + 1.99, START + 2.92)]
     before = [PlayedRestart("fast", START + 0.5, START + 1.5)]
     assert broken(assess(tmp_path, PLAN, Thresholds(), observed(restarts=during), WHERE, None)) == []
+    during_restart = assess(tmp_path, PLAN, Thresholds(), observed(restarts=during), WHERE, None)
+    for told in (text(during_restart), dict(figures(RecordedReport(during_restart.document)))["unanswered"]):
+        assert "10 not answered as expected, 10 of them during a restart" in told
     report = assess(tmp_path, PLAN, Thresholds(max_unanswered=Allowance(9)), observed(restarts=before), WHERE, None)
     assert broken(report) == ["--max-unanswered"]
     assert {verdict.option: verdict.seen for verdict in report.verdicts}["--max-unanswered"] == "10"

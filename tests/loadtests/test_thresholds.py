@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli.durations import seconds
-from loadtests.thresholds import Allowance, Measured, Thresholds, judge, parse_share
+from loadtests.thresholds import Allowance, LeastRate, Measured, Thresholds, judge, parse_share
 
 CLEAN = Measured(
     requests=1000,
@@ -90,6 +90,30 @@ def test_latencies_are_judged_only_when_a_limit_is_set_and_at_the_limit_it_is_ke
         "--max-billing-latency-p99",
         "--max-overhead",
     ]
+
+
+def test_a_rate_that_was_not_reached_breaks_the_limit_that_asks_for_it() -> None:
+    """A run that reached 60 % of what was asked proves less."""
+    seen = replace(CLEAN, rate=300.0, sent_share=0.6)
+    assert broken(Thresholds(), seen) == []
+    for text in ("300", "60%", "0", "0%"):
+        assert broken(Thresholds(min_rate=LeastRate.parse(text)), seen) == []
+    for text in ("300.1", "60.1%"):
+        (verdict,) = [each for each in judge(Thresholds(min_rate=LeastRate.parse(text)), seen) if not each.kept]
+        assert (verdict.option, verdict.argument) == ("--min-rate", text)
+    assert broken(Thresholds(min_rate=LeastRate(share=0.0)), CLEAN) == ["--min-rate"], "nobody knows"
+    assert broken(Thresholds(min_rate=LeastRate(1.0)), CLEAN) == ["--min-rate"]
+
+
+def test_a_share_that_is_short_of_its_limit_never_looks_like_it() -> None:
+    (verdict,) = [LeastRate.parse("100%").judge(1.0, 0.99999)]
+    assert (verdict.seen, verdict.kept) == ("99.9%", False)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "101%", "1e3", "fast", "%"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is"):
+        LeastRate.parse(text)
 
 
 def test_what_could_not_be_measured_breaks_the_limit_that_asks_for_it() -> None:
