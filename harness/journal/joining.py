@@ -15,7 +15,16 @@ _TOLERANCE = 1.0
 #: An arrival that far outside is half as likely as one within: then the answer is the better witness.
 _NEAR = 0.02
 
-TAKEN = ("accepted", "duplicate")
+
+def took(delivery: Delivery) -> bool:
+    """Return whether the event was taken in: by the fake endpoint, or by the real one that it was passed on to."""
+    return delivery.verdict in ("accepted", "duplicate") or _only_behind(delivery)
+
+
+def _only_behind(delivery: Delivery) -> bool:
+    """Return whether the real endpoint took an event that the fake one would not have."""
+    relayed = delivery.relayed
+    return delivery.verdict not in ("accepted", "duplicate") and relayed is not None and relayed.succeeded
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,7 +123,6 @@ def _not_captured(tried: Tried) -> str | None:
 
 
 def _differences(tried: Tried, delivery: Delivery, attempts: Sequence[Attempt]) -> Iterator[str]:
-    took = delivery.verdict in TAKEN
     if delivery.verdict == "accepted" and not tried.ok:
         again = any(
             other.delivery is not None and other.delivery.verdict == "duplicate" and other.delivery.at >= delivery.at
@@ -125,7 +133,12 @@ def _differences(tried: Tried, delivery: Delivery, attempts: Sequence[Attempt]) 
             f"the gateway took try {tried.number} for failed ({tried.problem}), the ingest endpoint had accepted the "
             f"event with request #{delivery.n}{so}"
         )
-    elif tried.ok and not took:
+    elif delivery.relayed is not None and _only_behind(delivery):
+        yield (
+            f"{delivery.relayed.host} took the event of request #{delivery.n}, which by the rules of the fake ingest "
+            f"endpoint is {delivery.verdict}"
+        )
+    elif tried.ok and not took(delivery):
         yield (
             f"the gateway took try {tried.number} for delivered (answered {tried.status}), at the ingest endpoint "
             f"the event of request #{delivery.n} is {delivery.verdict}"

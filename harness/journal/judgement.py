@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.capture.life import Delivery, Life
 from harness.journal.explanation import Outcome, Verdict, whom_of
-from harness.journal.joining import TAKEN, Attempt
+from harness.journal.joining import Attempt, took
 from harness.journal.lives import EventLife, RequestLife
 from harness.journal.wording import endpoint_of
 
@@ -51,7 +51,7 @@ def judged(verdict: Verdict, request: RequestLife, attempts: Sequence[Attempt], 
     if not captured:
         return same
     deliveries = [each.delivery for each in attempts if each.delivery is not None]
-    taken = next((each for each in attempts if each.delivery is not None and each.delivery.verdict in TAKEN), None)
+    taken = next((each for each in attempts if each.delivery is not None and took(each.delivery)), None)
     if taken is not None:
         return _taken(same, request, taken, deliveries)
     if verdict.outcome is Outcome.BILLED:
@@ -66,6 +66,8 @@ def judged_by_the_endpoint(life: Life) -> Judged:
     outcome, _, cause = life.conclusion().partition(": ")
     last = life.deliveries[-1]
     findings = (*last.findings, *last.request_findings)
+    if outcome not in (Outcome.BILLED, Outcome.NOT_BILLED):  # what became of it, a real endpoint behind alone knows
+        return Judged(DISPUTED, life.conclusion(), findings[0].rule if findings else None)
     if outcome == Outcome.BILLED or not findings:
         return Judged(outcome, cause)
     return Judged(outcome, f"{last.verdict}: {_found(last)}", findings[0].rule)
@@ -110,6 +112,8 @@ def _not_taken(same: Judged, request: RequestLife, attempts: Sequence[Attempt], 
 
 def _why_refused(last: Delivery) -> str:
     """Return what the endpoint has against an event that it did not accept, as an addition to a sentence."""
+    if last.relayed is not None and last.relayed.failure is not None:
+        return f"; it was passed on to {last.relayed.host} without an answer ({last.relayed.failure})"
     if last.verdict == "invalid":
         return f"; the event is invalid: {_found(last)}"
     if last.fault:

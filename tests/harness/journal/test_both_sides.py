@@ -268,6 +268,30 @@ def test_a_meter_record_is_joined_by_its_unique_id(told: Told) -> None:
     )
 
 
+INVALID = (Verdict("invalid", (Finding("EVT-1", "", "is no object"),)),)
+
+
+def test_an_event_that_the_real_endpoint_took_is_billed_whatever_the_fake_one_thinks_of_it(told: Told) -> None:
+    request = came(10.15, verdicts=INVALID, relayed=Relayed("us.example", 0.25, 202))
+    account = told((*BEGINNING, tried(1, 10.2, 202)), request)
+    assert account.line == "billed: to 'acme'; delivered 200 ms after the answer"
+    assert account.disagreements == (
+        "us.example took the event of request #1, which by the rules of the fake ingest endpoint is invalid",
+    )
+    alone = told(BEGINNING[:2], request, key="e-1")
+    assert alone.line.startswith("disputed: taken by us.example, which answered 202: invalid (EVT-1")
+
+
+def test_a_relay_without_an_answer_is_told(told: Told) -> None:
+    request = came(10.15, "refused", 502, relayed=Relayed("us.example", 0.25, failure="connection refused"))
+    account = told((*BEGINNING, tried(1, 10.2, 502)), request)
+    assert account.line.endswith(
+        "answered 502; it was passed on to us.example without an answer (connection refused) [RET-6]"
+    )
+    alone = told(BEGINNING[:2], request, key="e-1")
+    assert alone.line.startswith("disputed: not known to be billed: 1 delivery, the last one passed on")
+
+
 def test_one_side_alone_is_enough(told: Told) -> None:
     told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
     (gateways,) = investigate(None, told.journal, "e-1").accounts
