@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from harness.capture.record import CapturedRequest, Relayed
 from harness.report.evidence import visible
@@ -19,12 +20,28 @@ from harness.report.svg_scales import LinearScale
 MOST_BATCHES, MOST_FINDINGS, MOST_SUBJECTS = 200, 200, 50
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 760, 128, 20, 8, 20
 _BAD = ("invalid", "refused")
-_STYLE = ".plot .taken{stroke:none}"
+_STYLE = """\
+.taken { fill: var(--pass); } .again { fill: none; stroke: var(--pass); stroke-width: 2; }
+.unheard { fill: var(--pass); stroke: var(--fail); stroke-width: 2.5; }
+.wrong { fill: var(--finding); } .refused { stroke: var(--fail); stroke-width: 2.5; fill: none; }
+.tries { stroke: var(--quiet); stroke-width: 1; stroke-dasharray: 2 3; }
+.legend { color: var(--quiet); } .legend span { margin-right: 1.25rem; display: inline-block; }
+.legend svg { width: 14px; height: 14px; vertical-align: -2px; margin-right: .35rem; }
+"""
+#: The marks of the timeline around (0, 0), and what they say.
+_MARKS = {
+    "taken": ('<circle class="taken" r="5"/>', "accepted"),
+    "again": ('<circle class="again" r="4.5"/>', "duplicate"),
+    "unheard": ('<circle class="unheard" r="4.5"/>', "taken in, and the client got no answer"),
+    "wrong": ('<path class="wrong" d="M0 -6L6 0L0 6L-6 0Z"/>', "answered with success, though an event is invalid"),
+    "refused": ('<path class="refused" d="M-4 -4l8 8m0 -8l-8 8"/>', "not taken"),
+}
+_NEAR = 36  # a status is written beside its mark unless the next one is nearer
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One request: ``at`` in seconds since the epoch, its number, lane, entries, status, fault and relay."""
+    """One request: ``at`` in seconds since the epoch, number, lane, entries, status, fault, relay and verdicts."""
 
     at: float
     n: int
@@ -33,6 +50,18 @@ class Try:
     status: int | None
     fault: str | None
     relayed: Relayed | None = None
+    outcomes: frozenset[str] = frozenset()
+
+    @property
+    def mark(self) -> str:
+        """The name of its mark."""
+        if self.status is None and self.outcomes & {"accepted", "duplicate"}:
+            return "unheard"
+        if not self.succeeded:
+            return "refused"
+        if "invalid" in self.outcomes:
+            return "wrong"
+        return "again" if self.outcomes == {"duplicate"} else "taken"
 
     @property
     def succeeded(self) -> bool:
@@ -91,6 +120,7 @@ class CaptureSummary:
             request.status,
             request.fault,
             request.relayed,
+            frozenset(verdict.verdict for verdict in request.verdicts),
         )
         if request.relayed is not None:
             self.relays.setdefault((request.relayed.host, request.relayed.status), Relays()).add(request.relayed)
@@ -110,6 +140,8 @@ def capture_page(summary: CaptureSummary, title: str) -> str:
     tried = sum(len(tries) > 1 for tries in summary.batches.values())
     told = {"requests": f"{summary.requests:,}", "events": f"{summary.verdicts.total():,}", **counts}
     told["batches tried more than once"] = f"{tried:,}"
+    moments = [one.at for tries in summary.batches.values() for one in tries]
+    told |= {"from": _clock(min(moments)), "to": _clock(max(moments))} if moments else {}
     policy = f"default-src 'none'; style-src '{policy_hash(style)}'"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -145,21 +177,45 @@ def _timeline(batches: dict[tuple[str, bytes], list[Try]]) -> str:
         lane = f"{tries[0].lane} " if tries[0].lane else ""
         name = visible(f"{lane}#{tries[0].n}")[:20]
         drawn.append(f'<text class="label" x="0" y="{y + 4}">{as_text(name)}</text>')
-        drawn += [_mark(one, start, axis, y) for one in tries]
+        drawn += _batch(tries, start, axis, y)
     words = as_text(f"{len(every)} batches, {sum(map(len, every))} requests")
     picture = (
         f'<svg class="plot" role="img" viewBox="0 0 {_WIDTH} {bottom + 24}" aria-label="{words}">'
         f"{''.join(drawn)}</svg>"
     )
     more = len(every) - len(shown)
-    return picture + (f'<p class="note">{more:,} batches more, delivered at once, are not drawn.</p>' if more else "")
+    return (
+        _legend(shown)
+        + picture
+        + (f'<p class="note">{more:,} batches more, delivered at once, are not drawn.</p>' if more else "")
+    )
 
 
-def _mark(one: Try, start: float, axis: LinearScale, y: float) -> str:
-    x = axis.place(one.at - start)
-    if one.succeeded:
-        return titled(f'<circle class="taken" cx="{x}" cy="{y}" r="5"/>', one.words(start))
-    return titled(f'<path class="refused" d="M{x - 4} {y - 4}l8 8m0 -8l-8 8"/>', one.words(start))
+def _batch(tries: Sequence[Try], start: float, axis: LinearScale, y: float) -> Iterable[str]:
+    """Yield the marks of a batch: its tries, a line through them, and the status of those that were not taken."""
+    places = [axis.place(one.at - start) for one in tries]
+    if len(tries) > 1:
+        yield f'<line class="tries" x1="{places[0]}" y1="{y}" x2="{places[-1]}" y2="{y}"/>'
+    for index, (one, x) in enumerate(zip(tries, places, strict=True)):
+        shape = f'<g transform="translate({x} {y})">{_MARKS[one.mark][0]}</g>'
+        yield titled(shape, one.words(start))
+        room = (places[index + 1] if index + 1 < len(places) else _WIDTH) - x
+        if one.mark == "refused" and room > _NEAR:
+            yield f'<text class="tick" x="{x + 8}" y="{y + 4}">{one.status or "no answer"}</text>'
+
+
+def _legend(shown: Iterable[Sequence[Try]]) -> str:
+    there = {one.mark for tries in shown for one in tries}
+    entries = [
+        f'<span><svg viewBox="-7 -7 14 14" aria-hidden="true">{shape}</svg>{words}</span>'
+        for name, (shape, words) in _MARKS.items()
+        if name in there
+    ]
+    return f'<p class="legend">{"".join(entries)}</p>'
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")
 
 
 def _relays(relays: dict[tuple[str, int | None], Relays]) -> str:
@@ -200,4 +256,4 @@ def _subjects(subjects: Counter[str]) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     cells = "".join(f"<th>{as_text(name)}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{as_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
