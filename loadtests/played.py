@@ -30,6 +30,11 @@ class PlayedFault:
     began_at: float
     ended_at: float
 
+    @property
+    def lingers(self) -> float:
+        """Seconds by which an answer may come after the fault's end because of it."""
+        return self.window().fault.delay
+
     def window(self) -> FaultWindow:
         """Return it in the form that losses are predicted from."""
         (step,) = FaultScript.parse([self.fault]).steps

@@ -114,6 +114,9 @@ def predict(
     queues = [np.sort(times) for times in queues if len(times)]
     arrivals = sum(map(len, queues))
     variants = _variants(arrivals, bool(faults or restarts))
+    if any(not window.fault.answers for window in faults):
+        # Where connections break each try opens a new one, which takes another way to the endpoint and back.
+        variants.append(_Variant(late=_LATE + round_trip))
     if arrivals * len(variants) > MOST_ARRIVALS:
         variants = [_Variant()]
     if arrivals > MOST_ARRIVALS:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,10 @@ _LONGEST_STOP = 60.0
 
 @dataclass(frozen=True, slots=True)
 class QueueSample:
-    """All metering queues of the gateway at ``at`` (epoch seconds). Counters begin anew when the gateway does."""
+    """All metering queues of the gateway at ``at`` (epoch seconds). Counters begin anew when the gateway does.
+
+    ``delivery_seconds`` is how long the POSTs took together that did not fail; None where it is not told.
+    """
 
     at: float
     waiting: int
@@ -25,6 +29,7 @@ class QueueSample:
     posts: int
     failed_posts: int
     lost: int
+    delivery_seconds: float | None = None
 
 
 class QueueWatch:
@@ -67,6 +72,22 @@ class QueueWatch:
         """
         return dict(self._lost_before + self._lost - self._lost_at_start) if self._tells else None
 
+    def round_trip(self, disturbed: Sequence[tuple[float, float]]) -> float | None:
+        """Return how long a POST took on the average, in seconds, as the gateway saw it; None where that is not told.
+
+        ``disturbed`` are times (epoch seconds) in which it took longer on purpose: what ended in or between two looks
+        that touch them does not count.
+        """
+        posts, seconds = 0, 0.0
+        for before, after in itertools.pairwise(self.samples):
+            if before.delivery_seconds is None or after.delivery_seconds is None or after.posts < before.posts:
+                continue
+            if any(began <= after.at and before.at <= ended for began, ended in disturbed):
+                continue
+            posts += (after.posts - after.failed_posts) - (before.posts - before.failed_posts)
+            seconds += after.delivery_seconds - before.delivery_seconds
+        return seconds / posts if posts > 0 else None
+
     def _follow(self) -> None:
         while not self._over.wait(_EVERY):
             self._ask()
@@ -96,6 +117,8 @@ def _sum(statistics: Mapping[str, Mapping[str, Any]], waiting: Callable[[Iterabl
     def total(name: str) -> int:
         return sum(int(queue.get(name, 0)) for queue in statistics.values())
 
+    took = [queue["delivery_seconds"] for queue in statistics.values() if "delivery_seconds" in queue]
+    seconds = float(sum(took)) if len(took) == len(statistics) else None
     waits = waiting(int(queue.get("waiting", 0)) for queue in statistics.values())
     lost = sum(sum((queue.get("lost") or {}).values()) for queue in statistics.values())
-    return QueueSample(time.time(), waits, total("delivered"), total("posts"), total("failed_posts"), lost)
+    return QueueSample(time.time(), waits, total("delivered"), total("posts"), total("failed_posts"), lost, seconds)

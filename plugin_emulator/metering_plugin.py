@@ -58,7 +58,8 @@ class RunningInstance(Protocol):
         """
 
     def statistics(self) -> dict[str, Any]:
-        """Return the figures of delivery: delivered, posts, failed_posts, lost (by reason), waiting, busy."""
+        """Return the figures of delivery: delivered, posts, failed_posts, delivery_seconds (how long the POSTs took
+        that did not fail), lost (by reason), waiting, busy."""
 
     async def idle(self) -> None:
         """Return when every event was delivered or lost."""

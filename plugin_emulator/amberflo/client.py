@@ -39,12 +39,13 @@ def posting(url: str, api_key: str) -> Posting:
 class Counts:
     """What became of the records of one plugin instance, by number; a POST counts for its first record's instance."""
 
-    __slots__ = ("delivered", "failed_posts", "lost", "posts")
+    __slots__ = ("delivered", "delivery_seconds", "failed_posts", "lost", "posts")
 
     def __init__(self) -> None:
         self.delivered = 0
         self.posts = 0
         self.failed_posts = 0
+        self.delivery_seconds = 0.0
         self.lost: Counter[str] = Counter()
 
 
@@ -163,6 +164,7 @@ class AmberfloClient:
             counts.posts += 1
             if journal is not None:
                 journal.sending(body)
+            began = self._loop.time()
             try:
                 result = await self._sender.send(body)
             except Exception as error:  # whatever went wrong, the client's rules for a failed try hold
@@ -170,6 +172,7 @@ class AmberfloClient:
             if journal is not None:
                 journal.tried(body, result)
             if result.ok:
+                counts.delivery_seconds += self._loop.time() - began
                 for record in batch:
                     record.counts.delivered += 1
                 if self._debug:

@@ -86,6 +86,7 @@ class AmberfloInstance:
             "delivered": counts.delivered,
             "posts": counts.posts,
             "failed_posts": counts.failed_posts,
+            "delivery_seconds": counts.delivery_seconds,
             "lost": dict(counts.lost),
             "waiting": sum(client.waiting for client in self._used),
             "busy": any(client.busy for client in self._used),

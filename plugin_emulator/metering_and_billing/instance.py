@@ -86,6 +86,7 @@ class MeteringInstance:
             "delivered": counts.delivered,
             "posts": counts.posts,
             "failed_posts": counts.failed_posts,
+            "delivery_seconds": counts.delivery_seconds,
             "lost": dict(counts.lost),
             "waiting": self._worker.waiting,
             "busy": self._worker.busy,

@@ -113,7 +113,7 @@ class MeteringRuntime:
 
     def statistics(self) -> dict[str, Any]:
         """Return counters by instance id: requests, events, dropped (by rule and reason), delivered, posts,
-        failed_posts, lost (by reason), waiting, busy."""
+        failed_posts, delivery_seconds (of the others), lost (by reason), waiting, busy."""
         return {
             instance_id: {
                 "requests": instance.requests,

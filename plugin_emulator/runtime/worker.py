@@ -50,14 +50,15 @@ class Sender(Protocol):
 
 
 class Counts:
-    """What became of the events of one plugin instance, by number."""
+    """What became of the events of one plugin instance, by number; how long POSTs took that did not fail, in all."""
 
-    __slots__ = ("delivered", "failed_posts", "lost", "posts")
+    __slots__ = ("delivered", "delivery_seconds", "failed_posts", "lost", "posts")
 
     def __init__(self) -> None:
         self.delivered = 0
         self.posts = 0
         self.failed_posts = 0
+        self.delivery_seconds = 0.0
         self.lost: Counter[str] = Counter()
 
 
@@ -210,6 +211,7 @@ class QueueWorker:
         self.counts.posts += 1
         if self._journal is not None:
             self._journal.sending(batch)
+        began = self._now()
         try:
             result = await self._sender.send(batch)
         except Exception as error:  # whatever went wrong, the queue's rules for a failed try hold
@@ -218,6 +220,7 @@ class QueueWorker:
             self._journal.tried(batch, result)
         if result.ok:
             self.counts.delivered += len(batch)
+            self.counts.delivery_seconds += self._now() - began
         else:
             self.counts.failed_posts += 1
             self._log(f"{self._name}: could not send {len(batch)} event(s): the ingest endpoint {result.problem}")
