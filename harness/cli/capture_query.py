@@ -1,8 +1,8 @@
 """``kong-metering capture query``: a capture asked in SQL; it is only read.
 
 Tables: requests (place, lane, n, arrived_at, status, fault, entries, verdict …), events (request, position,
-verdict, id, subject, type, time) and relayed (request, host, seconds, status, size, failure). Functions: body(request),
-event(request, position), both JSON text:
+verdict, id, subject, type, time) and relayed (request, host, seconds, status, size, failure). Functions:
+body(request), event(request, position), both JSON text:
 
   SELECT subject, count(*) FROM events WHERE verdict = 'accepted' GROUP BY subject
 """
