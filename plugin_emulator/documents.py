@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from plugin_emulator.json_places import parse_json
+
 Pointer = tuple[str | int, ...]
 
 #: How many values a document may have beyond those that are written out.
@@ -113,6 +115,13 @@ def parse_documents(text: str, file: str | None = None) -> list[Document]:
 
 
 def _parse(text: str, file: str | None, single: bool) -> list[Document]:
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return [Document(*parse_json(text), file)]
+        except ValueError:
+            pass  # YAML's flow style, or a mistake that is told with its place below
+        except RecursionError:
+            raise InvalidDocument([Problem("is nested too deeply", file=file)]) from None
     loader = _Loader(text)
     documents: list[Document] = []
     problems: list[Problem] = []
