@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from math import nan
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # loaded only where events are read: a plan and a help text need the plugins, but not numpy
+    import numpy as np
+    import numpy.typing as npt
 
 #: From so many events on, those of one form are read together.
 _MANY = 8
@@ -43,6 +44,8 @@ def event_times(events: Sequence[Any]) -> list[float]:
 
 def _alike(events: Sequence[Any]) -> list[float] | None:
     """Return the times if all are of that form and of one day, otherwise None."""
+    import numpy as np
+
     try:
         joined = "".join([event["time"] for event in events]).encode("ascii")
         day = datetime.fromisoformat(f"{joined[:_DATE].decode()}T00:00:00+00:00").timestamp()
@@ -73,6 +76,8 @@ class _Form(NamedTuple):
 
 @cache
 def _form(width: int) -> _Form:
+    import numpy as np
+
     fraction = [10.0**-place for place in range(1, width - _SECONDS)]
     worth = np.array([0, 36000, 3600, 0, 600, 60, 0, 10, 1, 0, *fraction, 0])
     highest = np.where(worth == 0, 255, 9).astype(np.uint8)
