@@ -50,7 +50,7 @@ def differences(
             continue
         fields = {
             ".".join(path): pair
-            for path, pair in _changed(event, same[number], ())
+            for path, pair in changed_members(event, same[number])
             if not any(path[: len(one)] == one for one in ignored)
         }
         if fields:
@@ -83,9 +83,10 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _changed(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, tuple[Any, Any]]]:
+def changed_members(before: Any, after: Any, path: Path = ()) -> Iterator[tuple[Path, tuple[Any, Any]]]:
+    """Yield the path of each member that the two have differently, with both values; None for none."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys((*before, *after)):
-            yield from _changed(before.get(name), after.get(name), (*path, name))
+            yield from changed_members(before.get(name), after.get(name), (*path, name))
     elif before != after or type(before) is not type(after):
         yield path, (before, after)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from harness.capture.difference import changed_members
 from harness.capture.reader import CaptureReader, at_places
 from harness.capture.record import CapturedRequest, Relayed
 from harness.capture.selection import Selection
@@ -22,7 +23,8 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``at`` is in seconds since the epoch; ``wait`` is the seconds since the delivery before it, by a clock that is
     never set back. ``entries`` is the size of its batch. ``status`` is None when the client got no answer.
-    ``relayed`` is how the request fared at the real endpoint, if it was passed on.
+    ``relayed`` is how the request fared at the real endpoint, if it was passed on. ``differs`` names the members in
+    which it is not as the accepted one (else the first one): it is something else under the same id then (EVT-3).
     """
 
     request: int
@@ -38,6 +40,7 @@ class Delivery(msgspec.Struct, frozen=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
     request_findings: tuple[Finding, ...] = ()
     relayed: Relayed | None = None
+    differs: tuple[str, ...] = ()
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -56,6 +59,8 @@ class Life(msgspec.Struct, frozen=True):
         if taken:
             answered = [one for one in taken if one.status is not None]
             more = f", then {len(again)} more that counted as duplicate" if again else ""
+            if others := sum(bool(one.differs) for one in again):
+                more += f" ({others} of them not the same but with its id, and so never billed)"
             unheard = "" if answered else ", but the client got no answer and does not know"
             return f"billed: accepted with delivery {self.deliveries.index(taken[0]) + 1} of {tries}{more}{unheard}"
         if last.relayed is not None and last.relayed.failure is not None:
@@ -116,9 +121,11 @@ def _entry_at(reader: CaptureReader, place: int, position: int) -> _Found | None
 
 
 def _lives(found: Iterable[_Found]) -> list[Life]:
-    groups: dict[tuple[str, Any], list[_Found]] = {}
+    groups: dict[tuple[Any, ...], list[_Found]] = {}
     for one in found:
-        groups.setdefault((one.request.lane, one.id if one.id is not None else one.place), []).append(one)
+        source = one.entry.get("source") if isinstance(one.entry, dict) else None
+        known = (one.id, source if isinstance(source, str) else None) if one.id is not None else (one.place,)
+        groups.setdefault((one.request.lane, *known), []).append(one)
     return [Life(group[0].id, group[0].entry, _deliveries(group)) for group in groups.values()]
 
 
@@ -164,6 +171,7 @@ def _holds(value: Any, key: str) -> bool:
 def _deliveries(group: list[_Found]) -> list[Delivery]:
     made: list[Delivery] = []
     before: float | None = None
+    taken = next((one for one in group if one.request.verdicts[one.position].verdict == "accepted"), group[0])
     for one in group:
         request = one.request
         verdict = request.verdicts[one.position]
@@ -182,6 +190,7 @@ def _deliveries(group: list[_Found]) -> list[Delivery]:
                 verdict.findings,
                 request.findings,
                 request.relayed,
+                tuple(".".join(path) for path, _ in changed_members(taken.entry, one.entry)),
             )
         )
         before = request.monotonic

@@ -82,4 +82,6 @@ def _told(one: Delivery) -> str:
     answer = "no answer" if one.status is None else f"answered {one.status}"
     fault = f" [{one.fault}]" if one.fault else ""
     batch = f"event {one.position + 1} of {one.entries}"
-    return f"{clock(one.at)}{wait}  request {one.n}{lane}, {batch}: {answer}{fault}, {one.verdict}"
+    relayed = "" if one.relayed is None else f" ({one.relayed.words()})"
+    differs = f", but not the same: {', '.join(one.differs)}" if one.differs else ""
+    return f"{clock(one.at)}{wait}  request {one.n}{lane}, {batch}: {answer}{fault}{relayed}, {one.verdict}{differs}"

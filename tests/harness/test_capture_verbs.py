@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,23 @@ def test_explain_has_every_delivery_with_its_wait_and_says_what_became_of_the_ev
 def test_explain_names_the_finding_of_an_event_that_was_not_billed(run: Run, capture: Path) -> None:
     lines = run("explain", "e-4", "--capture", str(capture)).splitlines()
     assert lines[0] == "event e-4: not billed: invalid (EVT-1 /0/subject: must not be empty)"
+
+
+def test_explain_tells_a_second_delivery_from_another_event_with_the_same_id(run: Run, tmp_path: Path) -> None:
+    again = [("1", Verdict("accepted")), ("1", Verdict("duplicate")), ("2", Verdict("duplicate"))]
+    with CaptureWriter(tmp_path / "capture") as writer:
+        for r, verdict in again:
+            writer.append(
+                msgspec.structs.replace(request(json.dumps(event("7", r=r)).encode(), 1), verdicts=(verdict,))
+            )
+        elsewhere = json.dumps({**event("7", r="3"), "source": "another"}).encode()
+        writer.append(request(elsewhere, 1))
+    capture = str(tmp_path / "capture")
+    one, other = run.lines("explain", "7", "--capture", capture)[0]["entries"]
+    assert [each.get("differs", []) for each in one["deliveries"]] == [[], [], ["data.r"]]
+    assert "2 more that counted as duplicate (1 of them not the same but with its id" in one["conclusion"]
+    assert [each["verdict"] for each in other["deliveries"]] == ["accepted"]
+    assert "duplicate, but not the same: data.r" in run("explain", "7", "--capture", capture)
 
 
 def test_explain_ends_with_1_for_what_is_not_there(run: Run, capture: Path) -> None:
