@@ -30,9 +30,16 @@ def slow_path(port: int, seconds: float) -> Iterator[None]:
     server = loop.run_until_complete(asyncio.start_server(relay, HOST, port))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+
+    def end() -> None:
+        server.close()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_later(0.05, loop.stop)
+
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(end)
         thread.join()
+        loop.close()
