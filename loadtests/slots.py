@@ -206,8 +206,8 @@ class Slots:
         self._note_wrong(slot, answers, wrong_subject, bits)
         if self._facts is not None:
             self._compare_with_ledger(self._facts, slot, rows, answers, bits)
-        billed = rows if (bits == BILLED).all() else rows[bits == BILLED]
-        self._ids.add(keys_of(billed["id"], self._sources.take(billed["observation"])))
+        keys, billed = keys_of(rows["id"], self._sources.take(observation)), bits == BILLED
+        self._ids.add(keys if billed.all() else keys[billed])
         self._note_arrivals(slot, number, bits, rows["arrived_at"], rows["delivery"], retried)
         return strangers
 
