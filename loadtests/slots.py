@@ -141,11 +141,15 @@ class Slots:
     def of_another(self, rows: Array, slots: Array) -> Array:
         """Return where rows have an id that another event has: one that was billed too, or for which the endpoint
         discarded these. ``slots`` are the rows' own."""
-        keys = keys_of(rows["id"], self._sources.take(rows["observation"]))
+        keys = self._keys(rows)
         shared = _is_among(keys, self._shared)
         state = self.state.take(slots)
         found: Array = shared | (((state & DISCARDED) != 0) & ((state & BILLED) == 0))
         return found
+
+    def _keys(self, rows: Array) -> Array:
+        """Return a key of each event's source and id."""
+        return keys_of(rows["id"], self._sources.take(rows["observation"]) if self._sources.any() else None)
 
     def slots_of(self, rows: Array) -> tuple[Array, Array]:
         """Return which rows, all of requests in the ledger, are an event that is expected, and the slots of these."""
@@ -206,7 +210,7 @@ class Slots:
         self._note_wrong(slot, answers, wrong_subject, bits)
         if self._facts is not None:
             self._compare_with_ledger(self._facts, slot, rows, answers, bits)
-        keys, billed = keys_of(rows["id"], self._sources.take(observation)), bits == BILLED
+        keys, billed = self._keys(rows), bits == BILLED
         self._ids.add(keys if billed.all() else keys[billed])
         self._note_arrivals(slot, number, bits, rows["arrived_at"], rows["delivery"], retried)
         return strangers
@@ -305,9 +309,9 @@ class Slots:
         likely[repeated >> shift] = True
         keys, slots = [], []
         for _, rows in self._events.chunks(self._chunk):
-            suspects = rows[likely.take(keys_of(rows["id"], self._sources.take(rows["observation"])) >> shift)]
+            suspects = rows[likely.take(self._keys(rows) >> shift)]
             suspects = suspects[_BITS.take(suspects["verdict"]) == BILLED]
-            key = keys_of(suspects["id"], self._sources.take(suspects["observation"]))
+            key = self._keys(suspects)
             wanted = self.requests(suspects)[0] & _is_among(key, repeated)
             key, suspects = key[wanted], suspects[wanted]
             placed, slot = self.slots_of(suspects)
