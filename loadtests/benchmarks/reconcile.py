@@ -14,7 +14,7 @@ from .made_run import make_run
 from .measure import Comparison
 
 REQUESTS = 10_000_000
-#: At least three times as fast as DuckDB on one core, as we are, half as fast again as on all of them; megabytes at most.
+#: Three times as fast as DuckDB on one core, as we are, half as fast again as on all of them; megabytes at most.
 FASTEST, FAST, MEMORY = 1 / 3, 2 / 3, 600.0
 
 
