@@ -33,7 +33,7 @@ def explain_entry(source: CaptureSource, place: int, position: int, stop: thread
     """Return the life of an entry; None when there is no such entry. Raises CaptureError and CaptureFormatError."""
     found = life_at(source.reader, place, position, ())
     if found is not None and found.id is not None:
-        others = _requests_with(source, source.state().contents.text.beginning(found.id, stop))
+        others = _requests_with(source, source.now().contents.text.beginning(found.id, stop))
         found = life_at(source.reader, place, position, frozenset(others)) or found
     return None if found is None else _told(found)
 
@@ -47,11 +47,11 @@ def explain_key(source: CaptureSource, key: str, stop: threading.Event) -> list[
 
 def _places(source: CaptureSource, key: str, stop: threading.Event) -> list[int]:
     """Return the places of the requests with an event that may hold ``key``."""
-    return _requests_with(source, source.state().contents.text.holding(key.split() or [key], 0, stop))
+    return _requests_with(source, source.now().contents.text.holding(key.split() or [key], 0, stop))
 
 
 def _requests_with(source: CaptureSource, events: Iterable[int]) -> list[int]:
-    contents = source.state().contents
+    contents = source.now().contents
     requests = np.unique(contents.request[np.asarray(events, np.int64)])[:MOST_REQUESTS]
     places: list[int] = contents.place[requests].tolist()
     return places
@@ -97,7 +97,7 @@ def explain_request(source: CaptureSource, place: int) -> dict[str, Any] | None:
 
 
 def _tries(source: CaptureSource, place: int) -> list[tuple[int, int, float, int | None]]:
-    contents = source.state().contents
+    contents = source.now().contents
     found = np.flatnonzero(contents.place == place)
     if not len(found):
         return []

@@ -94,7 +94,7 @@ class Finder:
                 raise Superseded
         try:
             with self._lock:
-                searched, known = self._terms.get(terms, (0, np.empty(0, np.int64)))
+                searched, known = self._terms.get(terms, (0, np.empty(0, np.int32)))
             if searched < contents.events:
                 known = np.concatenate([known, contents.text.holding(terms, searched, stop)])
                 self._keep(self._terms, terms, (contents.events, known))
@@ -115,7 +115,7 @@ def _find(contents: Contents, wanted: Filter, events: Numbers | None) -> Found:
     requests = wanted.requests(contents)
     if requests is not None:
         if events is None:
-            events = np.flatnonzero(requests[contents.request])
+            events = np.flatnonzero(requests[contents.request]).astype(np.int32)
         else:
             events = events[requests[contents.request[events]]]
     subject, verdict, kind = contents.subject, contents.verdict, contents.type
@@ -130,7 +130,7 @@ def _find(contents: Contents, wanted: Filter, events: Numbers | None) -> Found:
         of_verdict = _chosen(wanted.verdicts, VERDICTS)[verdict]
         if "mixed" in wanted.verdicts:
             of_verdict = of_verdict | (contents.mixed[request] == 1)
-    taken = np.flatnonzero(of_type & of_subject & of_verdict)
+    taken = np.flatnonzero(of_type & of_subject & of_verdict).astype(np.int32)
     of_any_verdict = of_type & of_subject
     counts = np.bincount(verdict[of_any_verdict], minlength=len(VERDICTS))
     mixed = np.count_nonzero(contents.mixed[request[of_any_verdict]])

@@ -70,7 +70,20 @@ class Contents:
     @cached_property
     def batch(self) -> Numbers:
         """The number of each request's batch: one for all requests of a lane with the same body."""
-        return np.unique(self.body, return_inverse=True)[1]
+        return np.unique(self.body, return_inverse=True)[1].astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there is in an index: requests, events, the place of the last request, the first and the last time of
+    arrival (seconds since the epoch), types and lanes."""
+
+    requests: int
+    events: int
+    last_place: int
+    arrived: tuple[float, float] | None
+    types: Sequence[str | None]
+    lanes: Sequence[str]
 
 
 class _Names:
@@ -99,8 +112,8 @@ class CaptureIndex:
             "type": array("i"),
         }
         self._requests: dict[str, array[Any]] = {
-            **{name: array("q") for name in ("place", "n", "body")},
-            **{name: array("i") for name in ("lane", "fault", "first", "entries")},
+            **{name: array("q") for name in ("place", "body")},
+            **{name: array("i") for name in ("n", "lane", "fault", "first", "entries")},
             "arrived_at": array("d"),
             "status": array("h"),
             "mixed": array("b"),
@@ -109,6 +122,7 @@ class CaptureIndex:
         self._text = SearchText()
         self._lock = threading.Lock()
         self._contents: Contents | None = None
+        self._arrived: tuple[float, float] | None = None
         self.last_place = 0
 
     def add(self, row: Row) -> None:
@@ -126,7 +140,17 @@ class CaptureIndex:
                 known = [column[number] for column in outlined]
                 self._text.add(["" if one is None else str(one) for one in known] + _texts(entry))
             self._add_request(row, hash((row.lane, body)))
+            first, last = self._arrived or (row.arrived_at, row.arrived_at)
+            self._arrived = min(first, row.arrived_at), max(last, row.arrived_at)
             self.last_place = row.place
+
+    def totals(self) -> Totals:
+        """Return how much there is now. Costs nothing."""
+        with self._lock:
+            names = [tuple(self._names[name].known) for name in ("type", "lane")]
+            return Totals(
+                len(self._requests["place"]), len(self._events["request"]), self.last_place, self._arrived, *names
+            )
 
     def contents(self) -> Contents:
         """Return the index as it is now."""

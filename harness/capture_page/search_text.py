@@ -16,13 +16,13 @@ import numpy as np
 import zstandard
 
 #: Bytes of text in a piece, and those that stay as they are.
-PIECE, PLAIN = 1 << 20, 1 << 26
+PIECE, PLAIN = 1 << 20, 1 << 25
 #: What stands between the parts of a line.
 BETWEEN = "\x1f"
 #: A text is common when it comes once in so many of the first bytes of a piece.
 _PROBE, _COMMON = 1 << 14, 512
 Column = np.ndarray[tuple[int], np.dtype[Any]]
-Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
+Numbers = np.ndarray[tuple[int], np.dtype[np.int32]]
 
 
 class Superseded(Exception):
@@ -58,7 +58,7 @@ class SearchedText:
         return self._found([_line(part) + BETWEEN.encode()], 0, stop)
 
     def _found(self, wanted: Sequence[bytes], since: int, stop: threading.Event) -> Numbers:
-        found = [np.empty(0, np.int64)]
+        found = [np.empty(0, np.int32)]
         decompressor = zstandard.ZstdDecompressor()
         for piece in self.pieces:
             if stop.is_set():
@@ -68,7 +68,7 @@ class SearchedText:
                 lines = _lines_with(text, piece.starts, wanted[0])
                 for other in wanted[1:]:
                     lines = _of_these(lines, text, piece.starts, other)
-                numbers = np.asarray(lines, np.int64) + piece.first
+                numbers = np.asarray(lines, np.int32) + piece.first
                 found.append(numbers[numbers >= since])
         return np.concatenate(found)
 

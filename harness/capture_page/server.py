@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,7 @@ class CapturePage:
         self._source = CaptureSource(capture)
         self._name = name
         self._gateway = None if journal is None else GatewaySide(journal)
+        self._drawing = threading.Lock()
         self._growth: asyncio.Task[None] | None = None
         self._runner: web.AppRunner | None = None
 
@@ -94,20 +96,21 @@ class CapturePage:
     async def _state(self, request: web.Request) -> web.Response:
         await asyncio.wait([self._growing()], timeout=_CATCH_UP)
         state = self._source.state()
-        contents, arrived_at = state.contents, state.contents.arrived_at
+        totals = state.totals
+        first, last = totals.arrived or (None, None)
         return _json(
             {
                 "name": self._name,
                 "generation": state.generation,
-                "events": contents.events,
-                "requests": contents.requests,
-                "read": state.read,
+                "events": totals.events,
+                "requests": totals.requests,
+                "read": totals.last_place,
                 "last_place": state.last_place,
                 "problem": state.problem,
-                "types": contents.types,
-                "lanes": contents.lanes,
-                "first": float(arrived_at.min()) if len(arrived_at) else None,
-                "last": float(arrived_at.max()) if len(arrived_at) else None,
+                "types": totals.types,
+                "lanes": totals.lanes,
+                "first": first,
+                "last": last,
                 "journal": None
                 if self._gateway is None
                 else {"name": self._gateway.path.name, "size": self._gateway.size()},
@@ -120,17 +123,17 @@ class CapturePage:
         newest, counted = "newest" in request.query, "counts" in request.query
 
         def answer(stop: Any) -> dict[str, Any]:
-            state = self._source.state()
-            found = self._source.finder.find(state.contents, wanted, stop)
+            now = self._source.now()
+            found = now.find(wanted, stop)
             first = max(len(found.events) - count, 0) if newest else start
             told = {
-                "generation": state.generation,
-                "events": state.contents.events,
+                "generation": now.generation,
+                "events": now.contents.events,
                 "found": len(found.events),
                 "start": first,
-                "rows": self._source.rows(state.contents, found.events[first : first + count]),
+                "rows": self._source.rows(now.contents, found.events[first : first + count]),
             }
-            return told | (_counts(found, wanted, state.contents.subjects) if counted else {})
+            return told | (_counts(found, wanted, now.contents.subjects) if counted else {})
 
         return _json(await beside(answer))
 
@@ -138,8 +141,11 @@ class CapturePage:
         wanted = filter_of(request)
 
         def answer(stop: Any) -> dict[str, Any] | None:
-            contents = self._source.state().contents
-            made = timeline(contents, wanted, self._source.finder.find(contents, wanted, stop))
+            with self._drawing:  # one at a time: a page that does not wait any more has it done for nobody
+                if stop.is_set():
+                    raise Superseded
+                now = self._source.now()
+                made = timeline(now.contents, wanted, now.find(wanted, stop))
             return None if made is None else dataclasses.asdict(made)
 
         return _json(await beside(answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from harness.capture.errors import CaptureError, CaptureFormatError
 from harness.capture.reader import CaptureReader, at_places
-from harness.capture_page.filter import Finder
-from harness.capture_page.index import VERDICTS, CaptureIndex, Contents
+from harness.capture_page.filter import Filter, Finder, Found
+from harness.capture_page.index import VERDICTS, CaptureIndex, Contents, Totals
 from harness.capture_page.search_text import Numbers
 
 
@@ -26,58 +26,79 @@ class State:
     """
 
     generation: int
-    contents: Contents
-    read: int
+    totals: Totals
     last_place: int | None
     problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What can be searched at one moment."""
+
+    generation: int
+    contents: Contents
+    finder: Finder
+
+    def find(self, wanted: Filter, stop: threading.Event) -> Found:
+        """Return the events that are as ``wanted``. Raises Superseded when ``stop`` is set meanwhile."""
+        return self.finder.find(self.contents, wanted, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """One file: nothing that is known of it holds for another one in its place."""
+
+    generation: int
+    file: tuple[int, int] | None
+    index: CaptureIndex
+    finder: Finder
 
 
 class CaptureSource:
     """Follows the capture ``path``, a database; ``grow`` is called from one thread at a time, the rest from any."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = CaptureReader(path)
+        self.reader = CaptureReader(path)
         self._path = path
-        self._generation = 0
-        self._index = CaptureIndex()
-        self._file: tuple[int, int] | None = None
+        self._followed = _Followed(0, None, CaptureIndex(), Finder())
         self._last_place: int | None = None
         self._problem: str | None = None
-        self.finder = Finder()
-
-    @property
-    def reader(self) -> CaptureReader:
-        """Reads the file."""
-        return self._reader
 
     def state(self) -> State:
-        """Return how far the index is."""
-        index = self._index
-        return State(self._generation, index.contents(), index.last_place, self._last_place, self._problem)
+        """Return how far the index is; cheap."""
+        followed = self._followed
+        return State(followed.generation, followed.index.totals(), self._last_place, self._problem)
+
+    def now(self) -> Moment:
+        """Return what can be searched now."""
+        followed = self._followed
+        return Moment(followed.generation, followed.index.contents(), followed.finder)
 
     def grow(self, stop: threading.Event) -> None:
         """Take in what the file has beyond the index; ``stop`` ends it early. What is wrong is told in ``state``."""
         try:
-            self._begin_anew_with_another_file()
-            self._last_place = self._reader.last_place()
-            if self._last_place > self._index.last_place:
-                for row in self._reader.rows("place > ?", (self._index.last_place,)):
-                    self._index.add(row)
+            index = self._index_of_the_file()
+            self._last_place = self.reader.last_place()
+            if self._last_place > index.last_place:
+                for row in self.reader.rows("place > ?", (index.last_place,)):
+                    index.add(row)
                     if stop.is_set():
                         return
             self._problem = None
         except (CaptureError, CaptureFormatError) as error:
             self._problem = str(error)
 
-    def _begin_anew_with_another_file(self) -> None:
+    def _index_of_the_file(self) -> CaptureIndex:
         try:
             status = self._path.stat()
         except OSError as error:
             raise CaptureError(f"{self._path}: cannot be read: {error.strerror}") from None
-        file = (status.st_dev, status.st_ino)
-        if self._file not in (None, file):
-            self._index, self.finder, self._generation = CaptureIndex(), Finder(), self._generation + 1
-        self._file = file
+        file, before = (status.st_dev, status.st_ino), self._followed
+        if before.file is None:
+            self._followed = replace(before, file=file)
+        elif before.file != file:
+            self._followed = _Followed(before.generation + 1, file, CaptureIndex(), Finder())
+        return self._followed.index
 
     def rows(self, contents: Contents, events: Numbers) -> list[list[Any]]:
         """Return these events, each as its request's place, position in the body, number, lane, arrival, verdict,
@@ -87,7 +108,7 @@ class CaptureSource:
         """
         requests = contents.request[events]
         outlines = {}
-        for row in self._reader.rows(*at_places(contents.place[np.unique(requests)].tolist())):
+        for row in self.reader.rows(*at_places(contents.place[np.unique(requests)].tolist())):
             outlines[row.place] = row.outline()
         made: list[list[Any]] = []
         for event, request in zip(events.tolist(), requests.tolist(), strict=True):

@@ -49,7 +49,9 @@ def timeline(contents: Contents, wanted: Filter, found: Found) -> Timeline | Non
         mask = wanted.requests(contents)
         numbers = np.arange(contents.requests) if mask is None else np.flatnonzero(mask)
     else:
-        numbers = np.unique(requests)
+        holding = np.zeros(contents.requests, bool)
+        holding[requests] = True
+        numbers = np.flatnonzero(holding)
     batches, total = _batches(contents, numbers)
     return Timeline(start, end, bars, batches, total)
 
@@ -64,27 +66,29 @@ def _bars(at: Column, verdict: Column, start: float, end: float) -> list[list[in
 def _batches(contents: Contents, numbers: Column) -> tuple[list[tuple[str, int, list[tuple[Any, ...]]]], int]:
     if not len(numbers):
         return [], 0
-    # A filter may take one try of a batch only: all of them are told.
-    wanted = np.zeros(int(contents.batch.max()) + 1, bool)
+    # Columns by batch, without sorting: there may be a million. A filter may take one try of a batch only: all of
+    # them are told.
+    every = int(contents.batch.max()) + 1
+    wanted = np.zeros(every, bool)
     wanted[contents.batch[numbers]] = True
     tries = np.flatnonzero(wanted[contents.batch])
-    batch = contents.batch[tries]
-    _, first, number, count = np.unique(batch, return_index=True, return_inverse=True, return_counts=True)
-    status = contents.status[tries]
-    failed = np.bincount(number, weights=(status < 200) | (status >= 300)) > 0
-    chosen = np.arange(len(count)) if len(count) <= MOST_BATCHES else np.flatnonzero((count > 1) | failed)
-    chosen = chosen[np.argsort(first[chosen], kind="stable")]
+    total = int(np.count_nonzero(wanted))
+    if total > MOST_BATCHES:
+        failed = np.zeros(every, bool)
+        failed[contents.batch[(contents.status < 200) | (contents.status >= 300)]] = True
+        wanted &= failed | (np.bincount(contents.batch[tries], minlength=every) > 1)
+        tries = tries[wanted[contents.batch[tries]]]
+    _, first, number = np.unique(contents.batch[tries], return_index=True, return_inverse=True)
+    chosen = np.argsort(first, kind="stable")
     if len(chosen) > MOST_BATCHES:
         chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_BATCHES).astype(np.int64)]
-    in_order = np.argsort(number, kind="stable")
-    begins = np.concatenate([[0], np.cumsum(count)])
     made = []
     for one in chosen:
-        of_it = tries[in_order[begins[one] : begins[one + 1]]]
+        of_it = tries[number == one]
         request = int(of_it[0])
         lane, entries = contents.lanes[contents.lane[request]], int(contents.entries[request])
         made.append((lane, entries, [_try(contents, int(each)) for each in of_it[-MOST_TRIES:]]))
-    return made, len(count)
+    return made, total
 
 
 def _try(contents: Contents, request: int) -> tuple[Any, ...]:

@@ -145,19 +145,18 @@ let polling = null;
 const poll = async () => {
   clearTimeout(polling);
   if (document.visibilityState !== "visible") return; // goes on when it is seen again
-  let soon = POLL;
   try {
     state = await ask("state", "");
     problem("state", null);
     showState();
-    if (asked !== stateKey()) show();
+    // Not while an answer is on its way: a capture that grows fast would never be shown.
+    if (asked !== stateKey() && !eventsAsked.busy() && !timelineAsked.busy()) show();
     if (state.journal !== null && !byId("not-billed-view").hidden) notBilled.read(state.journal.size);
-    if (state.read < state.last_place) soon = POLL / 4;
   } catch (error) {
     problem("state", error.message);
   }
   clearTimeout(polling);
-  polling = setTimeout(poll, soon);
+  polling = setTimeout(poll, POLL);
 };
 
 // --- what is done ---

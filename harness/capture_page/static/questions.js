@@ -21,7 +21,7 @@ export const ask = async (path, parameters, signal) => {
 /** Return what runs one question at a time: a newer one ends the older, whose answer is then not heard. */
 export const newestOnly = (failed) => {
   let running = null;
-  return async (question) => {
+  const run = async (question) => {
     running?.abort();
     const mine = (running = new AbortController());
     try {
@@ -32,4 +32,5 @@ export const newestOnly = (failed) => {
       if (running === mine) running = null;
     }
   };
+  return Object.assign(run, { busy: () => running !== null });
 };
