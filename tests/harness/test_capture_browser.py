@@ -141,6 +141,8 @@ def test_search_and_filters_narrow_the_list_and_are_kept_in_the_address(chromium
 
 
 def choose(page: Page, selector: str, value: str) -> None:
+    found = f"document.querySelector({json.dumps(selector)})"
+    page.wait_for(f"!{found}.options || [...{found}.options].some((one) => one.value === {json.dumps(value)})")
     page.evaluate(
         f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.value = {json.dumps(value)};"
         "one.dispatchEvent(new Event('change', {bubbles: true})); })()"

@@ -38,7 +38,7 @@ const timeline = new Timeline(
   (since, until) => change({ since, until }),
   (place) => explanation.request(place),
 );
-const notBilled = new NotBilled((id) => explanation.key(id), (error) => problem("journal", error.message));
+const notBilled = new NotBilled((id) => explanation.key(id), (words) => problem("journal", words));
 
 // --- asking ---
 

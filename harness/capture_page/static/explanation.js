@@ -74,7 +74,8 @@ export class Explanation {
 
   #lives({ lives, gateway }, key = null) {
     const parts = [];
-    if (gateway !== null) parts.push(...this.#gateway(gateway));
+    const ids = lives.map((life) => life.id);
+    if (gateway !== null) parts.push(...this.#gateway(gateway, ids));
     if (lives.length === 0) parts.push(make("p", {}, "The capture has no event with this id or value."));
     for (const life of lives) parts.push(...this.#life(life));
     const id = key ?? lives[0].id;
@@ -129,17 +130,18 @@ export class Explanation {
     return make("button", { type: "button", class: "link", click: () => this.request(place) }, visible(words));
   }
 
-  #gateway(told) {
+  #gateway(told, ids) {
     if (told.problem !== undefined) {
       return [make("h3", {}, "At the gateway"), make("p", { class: "note" }, visible(told.problem))];
     }
-    return told.accounts.flatMap((account) => this.#account(account));
+    return told.accounts.flatMap((account) => this.#account(account, ids));
   }
 
-  #account({ request, outcome, line, disagreements, events, steps }) {
+  // `ids` are those of the events that are told of anyway.
+  #account({ request, outcome, line, disagreements, events, steps }, ids) {
     const began = steps[0]?.[0] ?? 0;
     const kind = { billed: "pass", "under way": "finding" }[outcome] ?? "fail";
-    const others = events.filter((id) => id !== null && id !== this.shown?.parameters.key);
+    const others = events.filter((id) => id !== null && !ids.includes(id));
     return [
       make("h3", {}, "From the gateway to the ingest endpoint"),
       make("p", { class: `verdict ${kind}` }, visible(line)),

@@ -6,14 +6,16 @@ import { byId, count, counted, make, visible } from "./dom.js";
 const MOST = 500;
 
 export class NotBilled {
-  /** `explain(id)` is called for a request to be explained, `failed(error)` when the journal cannot be read. */
-  constructor(explain, failed) {
+  /** `explain(id)` is called for a request to be explained, `told(words)` with why the journal cannot be read, or null. */
+  constructor(explain, told) {
     this.explain = explain;
+    this.problem = told;
     this.told = null;
     this.size = null;
     this.asking = newestOnly((error) => {
       this.size = null;
-      failed(error);
+      if (this.told === null) byId("not-billed-found").textContent = "";
+      told(error.message);
     });
     byId("not-billed-text").addEventListener("input", () => this.#show());
     byId("not-billed-rows").addEventListener("click", (event) => {
@@ -29,6 +31,7 @@ export class NotBilled {
     if (this.told === null) byId("not-billed-found").textContent = "Reading the journal…";
     this.asking(async (signal) => {
       this.told = await ask("not-billed", "", signal);
+      this.problem(null);
       this.#show();
     });
   }

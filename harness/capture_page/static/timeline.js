@@ -17,6 +17,7 @@ export class Timeline {
     this.whole = null;
     this.current = -1;
     this.width = 0;
+    this.from = null; // where a stretch that is being chosen begins: until it is, the picture stays
     byId("zoom-in").addEventListener("click", () => this.#zoom(0.5));
     byId("zoom-out").addEventListener("click", () => this.#zoom(2));
     byId("zoom-all").addEventListener("click", () => this.narrowed(null, null));
@@ -47,6 +48,7 @@ export class Timeline {
   }
 
   #draw() {
+    if (this.from !== null) return;
     this.width = this.plot.clientWidth;
     const zoomed = this.data !== null;
     for (const id of ["zoom-in", "zoom-out", "zoom-all"]) byId(id).disabled = !zoomed;
@@ -187,30 +189,31 @@ export class Timeline {
   }
 
   #brushed(picture, brush) {
-    let from = null;
     const place = (event) => Math.max(EDGE, Math.min(this.width - EDGE, event.clientX - picture.getBoundingClientRect().x));
+    const done = () => {
+      this.from = null;
+      brush.setAttribute("width", 0);
+      this.#draw(); // what came meanwhile
+    };
     picture.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || event.target.closest("[data-place]")) return;
-      from = place(event);
+      this.from = place(event);
       picture.setPointerCapture(event.pointerId);
     });
     picture.addEventListener("pointermove", (event) => {
-      if (from === null) return;
+      if (this.from === null) return;
       const to = place(event);
-      brush.setAttribute("x", Math.min(from, to));
-      brush.setAttribute("width", Math.abs(to - from));
+      brush.setAttribute("x", Math.min(this.from, to));
+      brush.setAttribute("width", Math.abs(to - this.from));
     });
     picture.addEventListener("pointerup", (event) => {
-      if (from === null) return;
-      const ends = [from, place(event)].sort((one, other) => one - other);
-      from = null;
-      brush.setAttribute("width", 0);
-      if (ends[1] - ends[0] > 4) this.#narrow(...ends.map(this.at));
+      if (this.from === null) return;
+      const ends = [this.from, place(event)].sort((one, other) => one - other);
+      const [since, until] = ends.map(this.at);
+      done();
+      if (ends[1] - ends[0] > 4) this.#narrow(since, until);
     });
-    picture.addEventListener("pointercancel", () => {
-      from = null;
-      brush.setAttribute("width", 0);
-    });
+    picture.addEventListener("pointercancel", done);
   }
 
   #legend(left) {
