@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+#: What is wrong with any other, as the end of a sentence on an endpoint.
+NO_URL = "is empty or no http(s) URL"
+
 
 def is_http_url(text: str) -> bool:
     """Return whether ``text`` is an absolute http or https URL with a host and, if any, a port that exists."""

@@ -35,6 +35,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     """A metering plugin instance as configured, switched off or not; without a scope it is global.
 
     ``settings`` is the typed form of its ``config`` without secrets, of URLs without userinfo and query.
+    ``without_token`` says that its token or API key is empty, as with a reference to what is not set.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     service: Named | None = None
     consumer: Named | None = None
     condition: str | None = None
+    without_token: bool = False
 
 
 class PassedOver(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -118,8 +118,10 @@ def _why_refused(last: Delivery) -> str:
         return f"; the event is invalid: {_found(last)}"
     if last.fault:
         return f"; the ingest endpoint's fault script had it so ({last.fault})"
+    if last.request_findings:
+        return f"; {_found(last)}"
     if last.status == 400:
-        return f"; {_found(last)}" if last.request_findings else "; another event of its batch is invalid"
+        return "; another event of its batch is invalid"
     return ""
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from urllib.parse import urlsplit
 
+from plugin_emulator.http_url import NO_URL
 from plugin_emulator.journal import Instance, SubjectReading, Tried
 
+_NONE_CONFIGURED = "the configured token is empty; if it is a reference, set what it names before the gateway starts"
 _REGION = re.compile(r"https://([a-z]+)\.api\.konghq\.com(/|$)")
 
 
@@ -48,17 +51,52 @@ def subject_place(subject: SubjectReading) -> str:
 
 
 def endpoint_of(instance: Instance | None) -> str:
-    """Return the ingest endpoint of an instance."""
-    url = instance.settings.get("ingest_endpoint") if instance is not None else None
-    return f"the ingest endpoint {url}" if url else "the ingest endpoint"
+    """Return the ingest endpoint of an instance: its URL, or the instance where the settings have none."""
+    url = _url_of(instance)
+    if url or instance is None:
+        return f"the ingest endpoint {url}".rstrip()
+    return f"the ingest endpoint of {instance_name(instance)}"
+
+
+def _url_of(instance: Instance | None) -> str:
+    return str(instance.settings.get("ingest_endpoint") or "") if instance is not None else ""
 
 
 def endpoint_trouble(tried: Tried, instance: Instance | None) -> str:
-    """Return what went wrong in a failed try, and for a refused token what that means."""
+    """Return what went wrong in a failed try, and for an answer that tells of the configuration what it means."""
     trouble = f"{endpoint_of(instance)} {tried.problem}"
-    if tried.status not in (401, 403):
-        return trouble
-    url = str(instance.settings.get("ingest_endpoint") or "") if instance is not None else ""
-    region = _REGION.match(url)
+    if tried.problem == NO_URL:
+        return f"{trouble}: {_no_url(instance)}"
+    meaning = _MEANINGS.get(tried.status or 0)
+    return trouble if meaning is None else f"{trouble}: {meaning(instance)}"
+
+
+def _no_url(instance: Instance | None) -> str:
+    if instance is None or "ingest_endpoint" in instance.settings:
+        return "set ingest_endpoint in its config"
+    return "an emulated Amberflo plugin sends nothing without --plugin-option amberflo.endpoint=URL"
+
+
+def _unknown_token(instance: Instance | None) -> str:
+    if instance is not None and instance.without_token:
+        return _NONE_CONFIGURED
+    region = _REGION.match(_url_of(instance))
     who = f"region {region[1]}" if region else "it"
-    return f"{trouble}: {who} does not know the token, which is of another region or organisation, or expired"
+    return f"{who} does not know the token, which is of another region or organisation, or expired"
+
+
+def _forbidden(instance: Instance | None) -> str:
+    if instance is not None and instance.without_token:
+        return _NONE_CONFIGURED
+    return "it takes no events with this token, which is of another region or organisation, or lacks the role for it"
+
+
+def _no_such_path(instance: Instance | None) -> str:
+    url = _url_of(instance)
+    ending = "/ingest" if instance is not None and "ingest_endpoint" not in instance.settings else "/events"
+    there = f": its path is {urlsplit(url).path or '/'}" if url else ""
+    return f"no such path there{there}; that of an ingest endpoint ends in {ending}"
+
+
+#: By status: what a refusal says of the configuration.
+_MEANINGS = {401: _unknown_token, 403: _forbidden, 404: _no_such_path}

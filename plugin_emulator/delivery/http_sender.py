@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
+from ..http_url import NO_URL
 from .connection import IngestConnection, NotHttp
 
 USER_AGENT = "kong-metering-emulator"
@@ -113,7 +114,7 @@ class HttpSender:
         Redirects are not followed (RET-6).
         """
         if self.endpoint is None:
-            return Try(False, "is empty or no http(s) URL")
+            return Try(False, NO_URL)
         if not self._sendable:
             return Try(False, "cannot be given the token: it has characters that no header can carry")
         self._tries += 1

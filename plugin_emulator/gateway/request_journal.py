@@ -148,6 +148,9 @@ def _described(instance: PluginInstance, keys: tuple[str, ...]) -> Instance:
         _named(instance.service),
         _named(instance.consumer),
         condition,
+        without_token=not all(
+            getattr(instance.config, each.name) for each in fields(instance.config) if not each.repr
+        ),
     )
 
 

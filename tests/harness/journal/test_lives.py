@@ -203,6 +203,17 @@ ACCESS = Instance("a", "amberflo", ("access",), {"batch_size": 10, "interval": 1
         ),
         (
             [
+                Configured(0.0, (ACCESS,)),
+                Metered(1.0, "r", "a", SUBJECT, (), (("e", "calls"),)),
+                Sending(1.0, "a", 1, ("e",)),
+                Tried(1.0, "a", 1, 1, 0.0, ok=False, problem="is empty or no http(s) URL"),
+            ],
+            "under way: try 1 failed and another one follows: the ingest endpoint of amberflo plugin a is empty or "
+            "no http(s) URL: an emulated Amberflo plugin sends nothing without --plugin-option amberflo.endpoint=URL "
+            "[RET-6]",
+        ),
+        (
+            [
                 Configured(0.0, (Instance("p", "m", ("log",), {"ingest_endpoint": "https://eu.api.konghq.com/v3"}),)),
                 Metered(1.0, "r", "p", SUBJECT, (), (("e", "t"),)),
                 Sending(1.0, "p", 1, ("e",)),
