@@ -90,6 +90,11 @@ def body_of(plain: bytes) -> bytes:
     return plain.partition(b"\n")[2]
 
 
+def verdicts_of(plain: bytes) -> list[str]:
+    """Return the verdicts in a content of a request whose entries differ in them."""
+    return [verdict.verdict for verdict in _heads.decode(plain.partition(b"\n")[0]).verdicts or ()]
+
+
 class Compressor:
     """Compresses contents; small ones, as soon as there are enough, against the first of them as a dictionary."""
 

@@ -13,7 +13,7 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,15 @@ from typing import Any, Self
 import msgspec
 import zstandard
 
-from harness.capture.content import LARGE_LEVEL, Compressor, Decompressor, plain_content, request_of
+from harness.capture.content import (
+    LARGE_LEVEL,
+    Compressor,
+    Decompressor,
+    body_of,
+    plain_content,
+    request_of,
+    verdicts_of,
+)
 from harness.capture.database import is_database, open_to_write, told
 from harness.capture.errors import CaptureError, CaptureFormatError
 from harness.capture.json_lines import is_json_lines
@@ -41,6 +49,10 @@ _INSERT = "INSERT INTO requests VALUES (NULL,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_RELAYED = "INSERT INTO relayed VALUES (?,?,?,?,?,?)"
 _COLUMNS = "lane, n, arrived_at, status, fault, entries, verdict, dictionary, content"
 _SELECT = f"SELECT {_COLUMNS} FROM requests WHERE place=?"  # noqa: S608 - ours
+_TAKEN_IN = """
+SELECT verdict, dictionary, content FROM requests
+WHERE lane=? AND verdict IN ('accepted', 'duplicate', 'mixed') ORDER BY place DESC
+"""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -108,6 +120,21 @@ class CaptureWriter:
             return _encode(request_of(tuple(columns), self._decompressor.decompress(dictionary, content)))
         except (sqlite3.Error, zstandard.ZstdError) as error:
             raise CaptureError(f"{self.path}: cannot be read: {error}") from None
+
+    def taken_in(self, lane: str) -> Iterator[tuple[bytes, list[str] | None]]:
+        """Yield the bodies of a lane's requests with accepted or duplicate entries, the newest first.
+
+        With a body come its entries' verdicts; None: all of them were taken in. Raises CaptureError and
+        CaptureFormatError.
+        """
+        try:
+            for verdict, dictionary, content in self._connection.execute(_TAKEN_IN, (lane,)):
+                plain = self._decompressor.decompress(dictionary, content)
+                yield body_of(plain), verdicts_of(plain) if verdict == "mixed" else None
+        except sqlite3.Error as error:
+            raise told(self.path, error, "read") from None
+        except (zstandard.ZstdError, msgspec.DecodeError, TypeError) as error:
+            raise CaptureFormatError(f"{self.path}: is damaged and cannot be read: {error}") from None
 
     def close(self) -> None:
         """Close the file; harmless when it is closed."""

@@ -163,7 +163,10 @@ def command(
     except (CaptureError, CaptureFormatError) as error:
         raise CannotContinue(str(error)) from None
     with capture:
-        lanes = Lanes(capture, settings, script, console.request, _complain)
+        try:
+            lanes = Lanes(capture, settings, script, console.request, _complain)
+        except (CaptureError, CaptureFormatError) as error:
+            raise CannotContinue(str(error)) from None
         serve = _host(server, lanes, stand_in, upstream)
 
         def announce(bound: int, bound_control: int | None) -> None:

@@ -86,6 +86,9 @@ class IngestApi(Protocol):
     def identity(self) -> tuple[str, ...]:
         """Members that tell an entry from others."""
 
+    def mark_of(self, id_: str | None, source: str | None, unique_id: str | None) -> int | None:
+        """Return the memory's mark of a valid entry with these members; None: it is of another API, or always new."""
+
     def five_aspects(self, entry: Any) -> FiveAspects | None:
         """Return what, whom, when, how much and where of an entry, right or wrong; None when it is of another API."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness.capture.redaction import redacted_path
@@ -117,6 +117,10 @@ class IngestCore:
             verdicts = list(taken)
         given = Answer(answer.status, answer.headers + fault.headers, answer.body)
         return Receipt(given if fault.answers else None, verdicts, judgement.entries, findings, keys)
+
+    def remember(self, marks: Iterable[int]) -> None:
+        """Know the entries with these ``marks`` again: an earlier run took them in."""
+        self._seen.remember(marks)
 
     def forget(self, receipt: Receipt) -> None:
         """Undo the acceptance of ``receipt``'s entries: the host could not keep them."""

@@ -17,6 +17,7 @@ from harness.capture.record import CapturedRequest, Relayed, body_members
 from harness.capture.redaction import Secrets, redacted_path
 from harness.capture.store import CaptureError, CaptureWriter
 from harness.ingest.core import IngestCore, IngestSettings
+from harness.ingest.earlier_runs import marks_of_earlier_runs
 from harness.ingest.faults import NO_FAULT, Fault, FaultScript
 from harness.ingest.messages import ACCEPTED, Answer, Finding, IngestRequest, Receipt
 from harness.ingest.parsed_later import ParsedLater
@@ -114,6 +115,9 @@ class Lanes:
 
     ``observer`` is told of each request once it is captured; ``complain`` gets a line when the capture begins to take
     none. Not safe for several threads at once.
+
+    The lane without a name knows what the capture has of it from earlier runs; its numbers begin with 1. Raises
+    CaptureError and CaptureFormatError when that cannot be read.
     """
 
     def __init__(
@@ -131,7 +135,8 @@ class Lanes:
         self._strays = 0
         self.counts = Counts()
         self.capture_failure: str | None = None
-        self.set("", settings, script)
+        lane = self.set("", settings, script)
+        lane.core.remember(marks_of_earlier_runs(capture, "", settings.api, settings.remembered))
 
     def set(self, name: str, settings: IngestSettings, script: FaultScript) -> Lane:
         """Set up the lane ``name`` afresh: numbers from 1, an empty memory. What it captured stays in the file."""

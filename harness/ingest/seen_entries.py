@@ -44,6 +44,11 @@ class SeenEntries:
         self._age()
         return True
 
+    def remember(self, marks: Iterable[int]) -> None:
+        """Take in ``marks``, no more of them than are remembered for certain, whether they are new or not."""
+        self._recent.update(marks)
+        self._age()
+
     def forget(self, marks: Iterable[int]) -> None:
         """Take out ``marks``, as if their entries had never arrived."""
         gone = set(marks)

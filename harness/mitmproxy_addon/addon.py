@@ -204,9 +204,10 @@ class MeteringAddon:
         path = Path(ctx.options.metering_capture).expanduser()
         try:
             self._capture = CaptureWriter(path, limit)
+            self._lanes = Lanes(self._capture, self._settings, self._script, complain=_logger.error)
         except (CaptureError, CaptureFormatError) as error:
+            self._close()
             raise exceptions.OptionsError(f"metering_capture: {error}") from None
-        self._lanes = Lanes(self._capture, self._settings, self._script, complain=_logger.error)
         relay = None if reached is None else Relay(self._lanes, reached, _logger.error)
         self._endpoint = IngestAddon(self._lanes, _logger.error, noted=self._noted, relay=relay)
         whose = "answered here" if reached is None else f"passed on to {reached.address}"

@@ -19,6 +19,7 @@ from harness.ingest.api import Judgement, Refusal
 from harness.ingest.five_aspects import FiveAspects
 from harness.ingest.media_type import media_type
 from harness.ingest.messages import Answer, Finding, Headers, IngestRequest
+from harness.ingest.seen_entries import mark
 
 _JSON = "application/json"
 _NO_KEY = Refusal(401, "Unauthorized", Finding("AMB-8", "", "no API key in X-API-KEY", source="header"))
@@ -39,6 +40,10 @@ class AmberfloApi:
     identity: tuple[str, ...] = ("uniqueId", "meterApiName", "customerId")
     no_credential: Refusal = _NO_KEY
     wrong_credential: Refusal = _WRONG_KEY
+
+    def mark_of(self, id_: str | None, source: str | None, unique_id: str | None) -> int | None:
+        """Return the memory's mark of a record (AMB-2), as its judge does."""
+        return None if unique_id is None else mark(unique_id)
 
     def five_aspects(self, entry: Any) -> FiveAspects | None:
         """Return the five aspects of a meter record, right or wrong; None when ``entry`` is none."""

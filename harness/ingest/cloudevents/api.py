@@ -13,6 +13,7 @@ from harness.ingest.five_aspects import FiveAspects
 from harness.ingest.media_type import media_type
 from harness.ingest.messages import Answer, Finding, Headers, IngestRequest
 from harness.ingest.problem import problem
+from harness.ingest.seen_entries import mark
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -52,6 +53,10 @@ class CloudEventsApi:
     identity: tuple[str, ...] = ("id", "source", "subject", "type")
     no_credential: Refusal = _NO_TOKEN
     wrong_credential: Refusal = _WRONG_TOKEN
+
+    def mark_of(self, id_: str | None, source: str | None, unique_id: str | None) -> int | None:
+        """Return the memory's mark of an event (EVT-3), as its judge does."""
+        return None if id_ is None or source is None else mark((source, id_))
 
     def five_aspects(self, entry: Any) -> FiveAspects | None:
         """Return the five aspects of a usage event, right or wrong; None when ``entry`` is none."""

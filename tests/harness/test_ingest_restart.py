@@ -1,0 +1,142 @@
+"""An ingest endpoint that goes on with the capture of an earlier run, and one whose capture is taken from it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ingest_as_process import TOKEN, Ingest
+
+from harness.capture.reader import CaptureReader
+from harness.capture.store import CaptureWriter
+from harness.ingest import earlier_runs
+from harness.ingest.apis import APIS
+from harness.ingest.core import IngestSettings
+from harness.ingest.faults import FaultScript
+from harness.ingest.lanes import Lanes
+from harness.ingest.messages import IngestRequest, Receipt
+
+PATHS = {"v3": "/v3/openmeter/events", "v1": "/api/v1/events", "amberflo": "/ingest"}
+
+
+def event(id_: str, source: str = "kong", **members: Any) -> dict[str, Any]:
+    known = {"specversion": "1.0", "id": id_, "source": source, "type": "kong.api_request", "subject": "alice"}
+    return known | members
+
+
+def record(unique_id: str) -> dict[str, Any]:
+    named = {"uniqueId": unique_id, "meterApiName": "api-calls", "customerId": "alice"}
+    return named | {"meterValue": 1, "meterTimeInMillis": 1767229261001}
+
+
+def received(lanes: Lanes, *entries: Any, lane: str = "", profile: str = "v3") -> list[str]:
+    path = (f"/lane/{lane}" if lane else "") + PATHS[profile]
+    headers = (("Authorization", "Bearer x"), ("X-API-KEY", "x"), ("Content-Type", "application/json"))
+    body = json.dumps(entries).encode()
+    return verdicts(lanes.receive(lanes.arrive(path), IngestRequest("POST", path, headers, body)))
+
+
+def verdicts(receipt: Receipt) -> list[str]:
+    return [one.verdict for one in receipt.verdicts]
+
+
+class Run:
+    """One run of the endpoint over a capture."""
+
+    def __init__(self, path: Path, settings: IngestSettings | None = None, script: FaultScript | None = None) -> None:
+        self._capture = CaptureWriter(path)
+        self.lanes = Lanes(self._capture, settings or IngestSettings(), script or FaultScript())
+
+    def __enter__(self) -> Lanes:
+        return self.lanes
+
+    def __exit__(self, *_: object) -> None:
+        self._capture.close()
+
+
+def test_an_event_of_an_earlier_run_is_known_again_by_id_and_source(tmp_path: Path) -> None:
+    with Run(tmp_path / "c") as lanes:
+        assert received(lanes, event("1"), event("2")) == ["accepted"] * 2
+        assert received(lanes, event("3", subject="unknown"), event("1")) == ["accepted", "duplicate"]
+    for _ in range(2):
+        with Run(tmp_path / "c") as lanes:
+            assert received(lanes, event("1"), event("2"), event("3")) == ["duplicate"] * 3
+    with Run(tmp_path / "c") as lanes:
+        assert received(lanes, event("1", source="other")) == ["accepted"]
+
+
+def test_what_an_earlier_run_refused_is_new(tmp_path: Path) -> None:
+    with Run(tmp_path / "c", script=FaultScript.parse([503, 202])) as lanes:
+        assert received(lanes, event("1")) == ["refused"]
+        assert received(lanes, event("2"), event("3", subject="")) == ["refused", "invalid"]
+    with Run(tmp_path / "c") as lanes:
+        assert received(lanes, event("1"), event("2"), event("3")) == ["accepted"] * 3
+
+
+def test_a_meter_record_of_an_earlier_run_is_known_again_by_its_unique_id(tmp_path: Path) -> None:
+    one, other = "5c10fade-1c9e-4d6c-8275-c52c36731d3c", "5c10fade-1c9e-4d6c-8275-c52c36731d3d"
+    with Run(tmp_path / "c", IngestSettings(api=APIS["amberflo"])) as lanes:
+        assert received(lanes, record(one), profile="amberflo") == ["accepted"]
+    with Run(tmp_path / "c", IngestSettings(api=APIS["amberflo"])) as lanes:
+        assert received(lanes, record(one), record(other), profile="amberflo") == ["duplicate", "accepted"]
+    with Run(tmp_path / "c") as lanes:
+        assert received(lanes, event(one)) == ["accepted"]
+
+
+def test_a_lane_knows_only_its_own_and_one_that_is_set_up_begins_afresh(tmp_path: Path) -> None:
+    with Run(tmp_path / "c") as lanes:
+        lanes.set("a", IngestSettings(), FaultScript())
+        assert received(lanes, event("1"), lane="a") == ["accepted"]
+    with Run(tmp_path / "c") as lanes:
+        assert received(lanes, event("1")) == ["accepted"]
+        lanes.set("a", IngestSettings(), FaultScript())
+        assert received(lanes, event("1"), lane="a") == ["accepted"]
+
+
+@pytest.mark.parametrize("bound", ["remembered", "most"])
+def test_only_the_newest_are_looked_for(tmp_path: Path, bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Run(tmp_path / "c") as lanes:
+        for number in range(10):
+            received(lanes, event(f"{number}-a"), event(f"{number}-b"))
+    settings = IngestSettings(remembered=3 if bound == "remembered" else 1000)
+    if bound == "most":
+        monkeypatch.setattr(earlier_runs, "MOST", 3)
+    with Run(tmp_path / "c", settings) as lanes:
+        assert received(lanes, event("9-b"), event("9-a"), event("8-b"), event("8-a")) == [
+            *["duplicate"] * 3,
+            "accepted",
+        ]
+
+
+def test_the_mark_of_an_entry_is_the_one_that_its_judge_makes() -> None:
+    one = "5c10fade-1c9e-4d6c-8275-c52c36731d3c"
+    for name, api in APIS.items():
+        entry = record(one) if name == "amberflo" else event("1")
+        mark = api.mark_of(entry.get("id"), entry.get("source"), entry.get("uniqueId"))
+        for thorough in (False, True):
+            judge = api.judge(lenient=False, thorough=thorough)
+            for _ in range(2):  # the second time by what was learned the first time
+                assert list(judge.judge(json.dumps([entry]).encode()).keys) == [mark]
+
+
+def post(port: int, body: Any) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        connection.request("POST", PATHS["v3"], json.dumps(body), headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("server", ["mitmproxy", "fast"])
+def test_a_retry_after_a_restart_is_not_billed_twice(tmp_path: Path, server: str) -> None:
+    for _ in range(2):
+        running = Ingest(tmp_path, "--server", server)
+        assert post(running.port, [event("1")]) == 202
+        running.stop()
+    rows = list(CaptureReader(tmp_path / "ingest.capture").rows())
+    assert [row.verdict for row in rows] == ["accepted", "duplicate"]
