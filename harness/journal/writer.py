@@ -16,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from harness.journal.file import JournalError, encode_line, generation_before
+from harness.journal.lock import is_written, lock
 from plugin_emulator.journal import Configured, Fact, Started
 
 #: Seconds that a fact may wait in memory, and the bytes that may wait there with it.
@@ -33,12 +34,14 @@ _BEGINNINGS = (Started, Configured)
 class JournalWriter:
     """Appends facts to ``path``; what is told is in the file within 0.05 s. Use it as a context manager.
 
+    One process at a time writes a journal; others may read it.
+
     With a ``limit`` (bytes) the file is renamed to FILE.1 before it grows beyond half of that, the FILE.1 before it
     is given up, and a new FILE begins with gateway and configuration: the two together stay within the limit.
 
     Memory stays below :data:`MAX_WAITING` bytes and a line. When the file cannot be written any more (a full disk)
     what follows is let go and ``complain`` is told why, once: metering goes on. Raises JournalError when it cannot be
-    opened, or is something else than a journal.
+    opened, another process writes it, or it is something else than a journal.
     """
 
     def __init__(
@@ -94,9 +97,10 @@ class JournalWriter:
             if full and self._size > self._begun:
                 self._begin_generation()
             self._append(waiting)
-        except OSError as error:
+        except (OSError, JournalError) as error:
             self._stopped = True
-            self._complain(f"{self._path}: cannot be written any more: {error.strerror or error}")
+            why = error.strerror or error if isinstance(error, OSError) else "another process has begun to write it"
+            self._complain(f"{self._path}: cannot be written any more: {why}")
         self._written = self._latest
 
     def _append(self, lines: bytearray) -> None:
@@ -117,8 +121,9 @@ class JournalWriter:
             # To give back the blocks of a large file takes a while: whoever closes it last waits for that.
             if given_up is not None:
                 threading.Thread(target=os.close, args=(given_up,)).start()
-        self._file.close()
-        self._file, self._size = _open(self._path, limited=True)
+        # The older generation stays locked until the new one is: a second writer looks at both.
+        before, (self._file, self._size) = self._file, _open(self._path, limited=True, ours=True)
+        before.close()
         self._append(self._first_lines())
         self._begun = self._size
         if self._half is not None and self._begun + MAX_WAITING > self._half and not self._warned:
@@ -140,17 +145,34 @@ class JournalWriter:
         return lines
 
 
-def _open(path: Path, *, limited: bool) -> tuple[BinaryIO, int]:
-    """Open a journal to append to it; return it with its size. Raises JournalError and OSError."""
-    file: BinaryIO = path.open("ab", buffering=0)
+def _open(path: Path, *, limited: bool, ours: bool = False) -> tuple[BinaryIO, int]:
+    """Open a journal to append to it, and lock it; return it with its size. Raises JournalError and OSError.
+
+    With ``ours`` this process has the lock of the older generation.
+    """
+    while True:
+        file: BinaryIO = path.open("ab", buffering=0)
+        try:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            if limited and not regular:
+                raise JournalError(f"{path}: is no ordinary file, which a journal with a limit must be")
+            if not regular:
+                return file, 0
+            if not lock(file.fileno()) or (not ours and is_written(generation_before(path))):
+                raise JournalError(f"{path}: another process is writing this journal; choose another file")
+            if _is_at(path, file):
+                return file, _whole_lines(path)
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # a new generation began meanwhile
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
     try:
-        regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        if limited and not regular:
-            raise JournalError(f"{path}: is no ordinary file, which a journal with a limit must be")
-        return file, _whole_lines(path) if regular else 0
-    except BaseException:
-        file.close()
-        raise
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _whole_lines(path: Path) -> int:

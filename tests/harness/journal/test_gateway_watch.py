@@ -23,6 +23,7 @@ from rich.console import Console
 
 from harness.cli.main import main
 from harness.journal.live_view import LiveView
+from harness.journal.writer import JournalWriter
 from plugin_emulator.journal import Configured, Ended, Instance, Metered, PassedOver, Sending, SubjectReading, Tried
 
 
@@ -200,6 +201,17 @@ def test_a_journal_that_cannot_be_written_ends_the_gateway_before_it_serves(
         main(["gateway", "--config", str(FOLDER / "empty-header.yaml"), "--journal", str(tmp_path / "no" / "j")])
     assert end.value.code == 2
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_second_gateway_on_the_same_journal_is_refused_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    with JournalWriter(journal), pytest.raises(SystemExit) as end:
+        main(["gateway", "--config", str(FOLDER / "empty-header.yaml"), "--journal", str(journal)])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("journal.jsonl: another process is writing this journal; choose another file")
 
 
 def test_a_full_disk_is_said_once_and_the_gateway_goes_on_serving() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.journal.explain import UnknownId, explain, not_billed
 from harness.journal.file import JournalError, JournalReader, encode, generation_before, read
+from harness.journal.lock import is_written
 from harness.journal.writer import LEAST_LIMIT, MAX_WAITING, JournalWriter
 from plugin_emulator.journal import (
     Configured,
@@ -287,3 +288,37 @@ def test_giving_up_a_generation_does_not_wait_for_the_disk(path: Path, monkeypat
         if thread is not threading.current_thread():
             thread.join(10)
     assert closed_by and all(name != threading.main_thread().name for name in closed_by)
+
+
+def test_a_second_writer_is_refused_whatever_generation_the_first_one_is_in_and_nothing_is_spoilt(path: Path) -> None:
+    refused = 0
+
+    def try_to_write_too(count: int) -> None:
+        nonlocal refused
+        if count % 1_000 == 0:
+            with pytest.raises(JournalError, match=r"journal\.jsonl: another process is writing this journal"):
+                JournalWriter(path)
+            refused += 1
+
+    written(path, (*BEGINNING, *many(range(4_000))), each=try_to_write_too)
+    assert generation_before(path).exists() and refused > 10
+    assert explain(path, "r-3999").outcome == "billed"
+    written(path, BEGINNING)  # one after the other they may
+
+
+def test_a_second_writer_that_comes_between_two_generations_is_refused(path: Path) -> None:
+    """The first one has renamed its file, and not yet begun the next."""
+    with JournalWriter(path):
+        path.replace(generation_before(path))
+        with pytest.raises(JournalError, match="another process is writing this journal"):
+            JournalWriter(path)
+
+
+def test_a_reader_that_asks_whether_anybody_writes_keeps_no_writer_away(path: Path) -> None:
+    written(path, BEGINNING)
+    assert is_written(path) is False
+    assert is_written(path.with_name("none")) is None
+    with JournalWriter(path):
+        assert is_written(path) is True
+    with JournalReader(path) as reader, JournalWriter(path):
+        assert list(reader.facts()) == list(BEGINNING)
