@@ -67,6 +67,8 @@ class CaptureWriter:
         """
         self.path = path
         self._lock = _locked(path)
+        status = os.fstat(self._lock)
+        self._file = (status.st_dev, status.st_ino)
         try:
             self._connection = open_to_write(path)
             try:
@@ -85,8 +87,10 @@ class CaptureWriter:
         """Commit ``request``; return its place.
 
         ``entries`` are those of its body, parsed, when they are at hand (see ``outline_of``). Raises CaptureError
-        when it could not be written whole: the file then has no part of it.
+        when it could not be written whole: the file then has no part of it. So it is when the file is no longer at
+        its path, where nobody would find the request.
         """
+        self._check_place()
         if entries is not None and len(entries) == len(request.verdicts):
             outline = outline_of(entries)
         else:
@@ -158,6 +162,19 @@ class CaptureWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_place(self) -> None:
+        """Raise CaptureError unless the path still leads to the file that is written; some 2 µs."""
+        try:
+            there = os.stat(self.path)  # noqa: PTH116 - Path's own takes twice as long
+        except OSError as error:
+            gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            what = "was removed while it was written" if gone else f"cannot be reached: {error.strerror}"
+        else:
+            if (there.st_dev, there.st_ino) == self._file:
+                return
+            what = "was replaced by another file while it was written"
+        raise CaptureError(f"{self.path}: {what}; put it back, or start again")
 
     def _inserted(self, row: tuple[Any, ...], relayed: Relayed | None) -> int:
         """Commit a row, and what is searched of its relay, together; return its place."""

@@ -140,3 +140,32 @@ def test_a_retry_after_a_restart_is_not_billed_twice(tmp_path: Path, server: str
         running.stop()
     rows = list(CaptureReader(tmp_path / "ingest.capture").rows())
     assert [row.verdict for row in rows] == ["accepted", "duplicate"]
+
+
+@pytest.mark.parametrize("server", ["mitmproxy", "fast"])
+def test_a_capture_that_is_taken_away_takes_no_event_until_it_is_back(tmp_path: Path, server: str) -> None:
+    running = Ingest(tmp_path, "--server", server)
+    path, away = running.capture, tmp_path / "away"
+    assert post(running.port, [event("1")]) == 202
+    path.rename(away)
+    assert [post(running.port, [event("2")]) for _ in range(2)] == [503, 503]
+    path.write_bytes(b"")
+    assert post(running.port, [event("2")]) == 503
+    away.replace(path)
+    assert post(running.port, [event("2")]) == 202
+    running.stop()
+    assert [event.event["id"] for event in CaptureReader(path).events()] == ["1", "2"]
+    what = f"{path}: was removed while it was written; put it back, or start again; events are answered 503"
+    assert running.error_file.read_text().splitlines() == [f"kong-metering: {what}"]
+
+
+def test_a_capture_that_was_replaced_takes_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    with Run(path) as lanes:
+        assert received(lanes, event("1")) == ["accepted"]
+        path.unlink()
+        with Run(path):
+            assert received(lanes, event("2")) == []
+        assert lanes.capture_failure == (
+            f"{path}: was replaced by another file while it was written; put it back, or start again"
+        )
