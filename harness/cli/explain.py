@@ -13,7 +13,7 @@ import orjson
 
 from harness.cli.main import CannotContinue
 from harness.journal.explain import UnknownId, explain, explain_last, last_request, not_billed
-from harness.journal.explanation import Explanation
+from harness.journal.explanation import Explanation, line_of, named
 from harness.journal.file import JournalError
 from harness.journal.wording import printable
 
@@ -79,6 +79,8 @@ def _from_both_sides(capture: Path, journal: Path, key: str, *, as_json: bool) -
 
 def _print(explanation: Explanation) -> None:
     click.echo(printable(explanation.line))
+    for other in explanation.plugins[1:]:
+        click.echo(printable(f"  also: {line_of(other.outcome, named(other.plugin, other.cause), other.rule)}"))
     began = explanation.steps[0].at if explanation.steps else 0.0
     click.echo(f"request {explanation.request}, {datetime.fromtimestamp(began).isoformat(' ', 'milliseconds')}")
     for step in explanation.steps:

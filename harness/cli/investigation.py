@@ -45,6 +45,8 @@ def print_investigation(found: Investigation, *, as_json: bool) -> None:
 
 def _lines(account: Account) -> Iterator[str]:
     yield account.line
+    for line in account.also:
+        yield f"  also: {line}"
     began = account.steps[0].at if account.steps else 0.0
     named = f"request {account.request}" if account.request is not None else f"event {account.events[0].id}"
     yield f"{named}, {datetime.fromtimestamp(began).isoformat(' ', 'milliseconds')}"

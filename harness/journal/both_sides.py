@@ -12,7 +12,7 @@ from harness.capture.life import Delivery, Life, lives
 from harness.capture.reader import CaptureReader
 from harness.capture.selection import Selection
 from harness.journal.explain import lives_of, moment
-from harness.journal.explanation import Outcome, line_of, verdicts_of
+from harness.journal.explanation import Outcome, line_of, named, verdicts_of
 from harness.journal.file import JournalReader
 from harness.journal.joining import Attempt, attempts_of
 from harness.journal.judgement import DISPUTED, Judged, judged, judged_by_the_endpoint, judged_without_event
@@ -46,7 +46,8 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``line`` is the cause in one line with the rule. ``ended`` and ``metered`` are what the gateway told of Route,
     Service, Consumer, subject and attributes, ``instances`` are the plugin instances named there. ``steps`` is all of
-    it in words, in its order; ``disagreements`` are the sentences on where the two sides differ.
+    it in words, in its order; ``disagreements`` are the sentences on where the two sides differ. ``also`` are the
+    lines of the other metering plugins, where there are several: ``line`` is about the one that decides.
     """
 
     line: str
@@ -60,6 +61,7 @@ class Account(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[EventAccount, ...] = ()
     disagreements: tuple[str, ...] = ()
     steps: tuple[Moment, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 class Investigation(msgspec.Struct, frozen=True):
@@ -135,7 +137,8 @@ def _of_a_request(
 ) -> Account:
     attempts: dict[str, tuple[Attempt, ...]] = {}
     results: list[Judged] = []
-    for verdict in verdicts_of(request, told.queues, at):
+    verdicts = verdicts_of(request, told.queues, at)
+    for verdict in verdicts:
         if verdict.event is None:
             results.append(judged_without_event(verdict, len(carried)))
             continue
@@ -143,14 +146,19 @@ def _of_a_request(
         tries = [] if event.batch is None else event.batch.every or []
         sent = attempts[event.id] = attempts_of(tries, _deliveries(arrived.get(event.id, [])), captured=captured)
         results.append(judged(verdict, request, sent, captured=captured))
-    decisive = min(results, key=lambda each: each.weight)
+    of_plugins: dict[str, tuple[Judged, str]] = {}
+    several = len({verdict.plugin for verdict in verdicts}) > 1
+    for result, verdict in sorted(zip(results, verdicts, strict=True), key=lambda pair: pair[0].weight):
+        cause = named(verdict.plugin, result.cause) if several else result.cause
+        of_plugins.setdefault(verdict.plugin, (result, cause))
+    (decisive, cause), *others = of_plugins.values()
     events = [_event(each, arrived, attempts) for each in results if each.event is not None]
     events += [_entry(life) for life in carried]
     sentences = (one.disagreement for event in events for one in event.attempts if one.disagreement is not None)
     return Account(
-        line_of(decisive.outcome, decisive.cause, decisive.rule),
+        line_of(decisive.outcome, cause, decisive.rule),
         decisive.outcome,
-        decisive.cause,
+        cause,
         decisive.rule,
         request.id,
         request.ended,
@@ -159,6 +167,7 @@ def _of_a_request(
         tuple(events),
         tuple(dict.fromkeys(sentences)),
         story_of(request, {event.id or "": event.attempts for event in events}),
+        tuple(line_of(other.outcome, its_cause, other.rule) for other, its_cause in others),
     )
 
 

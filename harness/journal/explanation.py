@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.journal.lives import EventLife, QueueLife, RequestLife
+from harness.journal.lives import NOT_FOR_IT, EventLife, QueueLife, RequestLife
 from harness.journal.steps import Step, steps_of
 from harness.journal.wording import endpoint_of, endpoint_trouble, instance_name, seconds, subject_place
 from plugin_emulator.journal import Ended, Instance, Metered, PassedOver
@@ -24,21 +24,40 @@ class Outcome(StrEnum):
 class Verdict:
     """What became of a request at one metering plugin; ``rule`` is the SPEC rule behind it, None for a billed one.
 
-    ``event`` is the one that it is about, None where none was made.
+    ``plugin`` names the plugin and its instance, "" where no instance is known. ``event`` is the one that it is
+    about, None where none was made.
     """
 
     outcome: Outcome
     cause: str
     rule: str | None = None
     event: EventLife | None = None
+    plugin: str = ""
+
+    @property
+    def line(self) -> str:
+        """Outcome, plugin, cause and rule in one line."""
+        return line_of(self.outcome, named(self.plugin, self.cause), self.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOutcome:
+    """What became of a request at one ``plugin``, named with its instance; of several events the worst."""
+
+    plugin: str
+    outcome: Outcome
+    cause: str
+    rule: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The life of one request (its id).
 
-    ``cause`` is one line; with several plugins it is about the one that decides the ``outcome``: a loss weighs more
-    than an event under way, that more than a billed one, and that more than none.
+    ``cause`` is one line; with several plugins it is about the one that decides the ``outcome``, and names it: a loss
+    weighs more than a plugin that made no event, that more than an event under way, and that more than a billed one.
+    A plugin that is not for the request, by its scope or because it is switched off, weighs least. ``plugins`` has
+    the outcome of each, that one first.
     """
 
     request: str
@@ -46,6 +65,7 @@ class Explanation:
     cause: str
     rule: str | None
     steps: tuple[Step, ...]
+    plugins: tuple[PluginOutcome, ...] = ()
 
     @property
     def line(self) -> str:
@@ -58,29 +78,46 @@ def line_of(outcome: str, cause: str, rule: str | None) -> str:
     return f"{outcome}: {cause}{f' [{rule}]' if rule else ''}"
 
 
-_WEIGHT = (Outcome.LOST, Outcome.UNDER_WAY, Outcome.BILLED, Outcome.NOT_BILLED)
+def named(plugin: str, cause: str) -> str:
+    """Return a cause that says which plugin it is about."""
+    return cause if not plugin or plugin in cause else f"{plugin}: {cause}"
+
+
+_WEIGHT = (Outcome.LOST, Outcome.NOT_BILLED, Outcome.UNDER_WAY, Outcome.BILLED)
+
+
+def weight_of(outcome: Outcome, rule: str | None) -> int:
+    """Return how little an outcome weighs among those of several plugins: the least number decides."""
+    meant = outcome is Outcome.NOT_BILLED and rule in NOT_FOR_IT
+    return len(_WEIGHT) if meant else _WEIGHT.index(outcome)
 
 
 def explain_life(life: RequestLife, queues: dict[str, QueueLife], now: float) -> Explanation:
     """Explain a request as it stands at ``now`` (seconds since the epoch); ``queues`` are by instance."""
     verdicts = verdicts_of(life, queues, now)
-    decisive = min(verdicts, key=lambda verdict: _WEIGHT.index(verdict.outcome))
-    return Explanation(life.id, decisive.outcome, decisive.cause, decisive.rule, tuple(steps_of(life)))
+    verdicts.sort(key=lambda verdict: weight_of(verdict.outcome, verdict.rule))
+    worst: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        worst.setdefault(verdict.plugin, verdict)
+    decisive = verdicts[0]
+    cause = named(decisive.plugin, decisive.cause) if len(worst) > 1 else decisive.cause
+    plugins = tuple(PluginOutcome(each.plugin, each.outcome, each.cause, each.rule) for each in worst.values())
+    return Explanation(life.id, decisive.outcome, cause, decisive.rule, tuple(steps_of(life)), plugins)
 
 
 def verdicts_of(life: RequestLife, queues: dict[str, QueueLife], now: float) -> list[Verdict]:
     """Return what became of a request at each metering plugin, of each of its events; at least one."""
-    verdicts = []
+    verdicts: list[Verdict] = []
     for each in life.metered:
         events = [event for event in life.events if event.instance == each.instance]
         if events:
-            verdicts += [replace(_of_event(event, life, each, queues, now), event=event) for event in events]
+            of_events = [replace(_of_event(event, life, each, queues, now), event=event) for event in events]
         else:
-            cause = _drop(each, life)
-            verdicts.append(Verdict(Outcome.NOT_BILLED, cause, each.rule))
+            of_events = [Verdict(Outcome.NOT_BILLED, _drop(each, life), each.rule)]
+        verdicts += [replace(verdict, plugin=_name(each.instance, life)) for verdict in of_events]
     for failed in life.not_built:
         cause = f"the plugin has a defect: it could not build an event of the request ({failed.problem})"
-        verdicts.append(Verdict(Outcome.NOT_BILLED, cause))
+        verdicts.append(Verdict(Outcome.NOT_BILLED, cause, plugin=_name(failed.instance, life)))
     if life.ended is not None:
         verdicts += [_passed_over(each, life) for each in life.ended.passed_over]
         verdicts += [_untouched(each, life) for each in life.ended.instances if each not in life.told_by]
@@ -91,12 +128,18 @@ def verdicts_of(life: RequestLife, queues: dict[str, QueueLife], now: float) -> 
     return verdicts
 
 
+def _name(instance_id: str, life: RequestLife) -> str:
+    instance = life.instances.get(instance_id)
+    return f"plugin {instance_id}" if instance is None else instance_name(instance)
+
+
 def _passed_over(passed_over: PassedOver, life: RequestLife) -> Verdict:
     instance = life.instances.get(passed_over.instance or "")
     cause = passed_over.reason
     if instance is not None and instance.condition is not None and passed_over.rule in ("FLT-6", "CND-3"):
         cause = f"{cause} for this request: {instance.condition} ({instance_name(instance)})"
-    return Verdict(Outcome.NOT_BILLED, cause, passed_over.rule)
+    name = passed_over.plugin if instance is None else instance_name(instance)
+    return Verdict(Outcome.NOT_BILLED, cause, passed_over.rule, plugin=name)
 
 
 def _untouched(instance_id: str, life: RequestLife) -> Verdict:
@@ -105,8 +148,9 @@ def _untouched(instance_id: str, life: RequestLife) -> Verdict:
     assert life.ended is not None
     if instance is not None and "access" in instance.phases:
         cause = f"the gateway answered {life.ended.status} itself before the turn of {instance_name(instance)}"
-        return Verdict(Outcome.NOT_BILLED, cause, "AMB-5")
-    return Verdict(Outcome.UNDER_WAY, "the request is answered and about to be metered")
+        return Verdict(Outcome.NOT_BILLED, cause, "AMB-5", plugin=instance_name(instance))
+    cause = "the request is answered and about to be metered"
+    return Verdict(Outcome.UNDER_WAY, cause, plugin=_name(instance_id, life))
 
 
 def _drop(metered: Metered, life: RequestLife) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.capture.life import Delivery, Life
-from harness.journal.explanation import Outcome, Verdict, whom_of
+from harness.journal.explanation import Outcome, Verdict, weight_of, whom_of
 from harness.journal.joining import Attempt, took
 from harness.journal.lives import EventLife, RequestLife
 from harness.journal.wording import endpoint_of
@@ -16,7 +16,6 @@ DISPUTED = "disputed"
 
 #: A try that is not answered may have been received (DLV-2): the rule behind a duplicate.
 _UNANSWERED = "DLV-2"
-_WEIGHT = (Outcome.LOST, DISPUTED, Outcome.UNDER_WAY, Outcome.BILLED, Outcome.NOT_BILLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,9 @@ class Judged:
     @property
     def weight(self) -> int:
         """Where it stands among others: the least decides what became of the request."""
-        return _WEIGHT.index(self.outcome)
+        if self.outcome == DISPUTED:
+            return weight_of(Outcome.LOST, None)
+        return weight_of(Outcome(self.outcome), self.rule)
 
 
 def judged_without_event(verdict: Verdict, carried: int) -> Judged:

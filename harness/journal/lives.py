@@ -20,6 +20,8 @@ from plugin_emulator.journal import (
     Tried,
 )
 
+#: By these rules a plugin is not for a request: none of its instances has a scope that fits and is switched on.
+NOT_FOR_IT = frozenset(("FLT-1", "FLT-3", "FLT-7"))
 #: The tries of a batch that are kept: the first and the latest ones.
 LATEST_TRIES = 20
 #: What becomes of what was queued in a gateway that ended without a word.
@@ -84,8 +86,14 @@ class RequestLife:
 
     @property
     def billed(self) -> bool:
-        """Whether it made events and all of them are delivered."""
-        return bool(self.events) and all(each.lost is None and each.settled for each in self.events)
+        """Whether it made events at each plugin that is for it, and all of them are delivered."""
+        if not self.events or self.not_built or not all(each.events for each in self.metered):
+            return False
+        if self.ended is not None:
+            meant = all(each.rule in NOT_FOR_IT for each in self.ended.passed_over)
+            if not meant or not self.told_by.issuperset(self.ended.instances):
+                return False
+        return all(each.lost is None and each.settled for each in self.events)
 
 
 @dataclass(slots=True, eq=False)

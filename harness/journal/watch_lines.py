@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from harness.journal.explanation import explain_life
+from harness.journal.explanation import Outcome, explain_life, verdicts_of
 from harness.journal.file import encode
 from harness.journal.lives import Lives, RequestLife
 from harness.journal.wording import clock, endpoint_trouble, instance_name, printable
@@ -65,7 +65,8 @@ def _of_request(life: RequestLife, lives: Lives) -> str:
         return f"{request}  {explain_life(life, lives.queues, lives.now).line}"
     made = ", ".join(f"{event.type} {event.id}" for event in life.events)
     whom = next((each.subject.value for each in life.metered if each.events), None)
-    return f"{request}  subject {whom!r}  {made}{_how_it_leaves(life, lives)}"
+    without = [each.line for each in verdicts_of(life, lives.queues, lives.now) if each.outcome is Outcome.NOT_BILLED]
+    return "  ".join([f"{request}  subject {whom!r}  {made}{_how_it_leaves(life, lives)}", *without])
 
 
 def _how_it_leaves(life: RequestLife, lives: Lives) -> str:

@@ -19,6 +19,7 @@ from plugin_emulator.journal import (
     Metered,
     Named,
     NotBuilt,
+    PassedOver,
     Sending,
     Started,
     Stopped,
@@ -246,4 +247,73 @@ def test_of_two_plugins_the_one_that_lost_an_event_decides() -> None:
     assert explain_life(lives.requests["r"], lives.queues, 2.0).outcome is Outcome.UNDER_WAY
     lives.tell(Lost(3.0, "p", ("e2",), "CAP-1", "the oldest had to go"))
     explanation = explain_life(lives.requests["r"], lives.queues, 3.0)
-    assert explanation.line == "lost: the oldest had to go (max_entries 5) [CAP-1]"
+    assert explanation.line == "lost: metering-and-billing plugin p: the oldest had to go (max_entries 5) [CAP-1]"
+    assert [(each.plugin, each.outcome) for each in explanation.plugins] == [
+        ("metering-and-billing plugin p", "lost"),
+        ("amberflo plugin a", "billed"),
+    ]
+
+
+def two_plugins(*facts: Fact) -> tuple[Lives, Lives]:
+    """Lives, and those of what is not billed, of a request that metering-and-billing has delivered."""
+    both = Lives(), Lives(unbilled_only=True)
+    for lives in both:
+        for fact in (
+            Configured(0.0, (INSTANCE, ACCESS)),
+            *facts,
+            Metered(2.0, "r", "p", SUBJECT, (), (("e", "kong.api_request"),)),
+            Sending(2.0, "p", 1, ("e",)),
+            Tried(2.1, "p", 1, 1, 0.1, ok=True, status=202),
+        ):
+            lives.tell(fact)
+    return both
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        (
+            (
+                Metered(1.0, "r", "a", SubjectReading("header", "x"), rule="AMB-1", reason="no header 'x'"),
+                Ended(2.0, "r", 0.9, "GET", "/", 200, instances=("p", "a")),
+            ),
+            "not billed: amberflo plugin a: no header 'x' [AMB-1]",
+        ),
+        (
+            (Ended(2.0, "r", 0.9, "GET", "/", 401, instances=("p", "a")),),
+            "not billed: the gateway answered 401 itself before the turn of amberflo plugin a [AMB-5]",
+        ),
+        (
+            (
+                Ended(
+                    2.0,
+                    "r",
+                    0.9,
+                    "GET",
+                    "/",
+                    200,
+                    instances=("p",),
+                    passed_over=(PassedOver("amberflo", "FLT-6", "the condition is false", "a"),),
+                ),
+            ),
+            "not billed: amberflo plugin a: the condition is false [FLT-6]",
+        ),
+    ],
+)
+def test_a_request_that_one_of_two_plugins_did_not_bill_is_not_billed(facts: tuple[Fact, ...], line: str) -> None:
+    lives, unbilled = two_plugins(*facts)
+    explanation = explain_life(lives.requests["r"], lives.queues, 2.1)
+    assert explanation.line == line
+    assert [each.outcome for each in explanation.plugins] == [Outcome.NOT_BILLED, Outcome.BILLED]
+    assert list(unbilled.requests) == ["r"]
+
+
+@pytest.mark.parametrize("rule", ["FLT-1", "FLT-3", "FLT-7"])
+def test_a_plugin_that_is_not_for_a_request_does_not_count(rule: str) -> None:
+    passed_over = (PassedOver("amberflo", rule, "no plugin's scope fits the request", "a"),)
+    lives, unbilled = two_plugins(
+        Ended(2.0, "r", 0.9, "GET", "/", 200, instances=("p",), passed_over=passed_over),
+    )
+    explanation = explain_life(lives.requests["r"], lives.queues, 2.1)
+    assert explanation.line.startswith("billed: metering-and-billing plugin p: to 'acme'")
+    assert not unbilled.requests
