@@ -129,11 +129,15 @@ class GatewaySide:
         self._not_billed: tuple[int, NotBilled] | None = None
 
     def size(self) -> int:
-        """Return the size of the journal in bytes, 0 while there is none: whether there is anything new."""
+        """Return the size of the journal in bytes, -1 while there is none: whether there is anything new."""
         try:
             return self.path.stat().st_size
         except OSError:
-            return 0
+            return -1
+
+    def not_yet(self) -> str | None:
+        """Return the words for a journal that is not there, None when it is."""
+        return f"There is no {self.path.name} yet: it is read when a gateway writes it." if self.size() < 0 else None
 
     def explain(self, source: CaptureSource, key: str, stop: threading.Event) -> dict[str, Any]:
         """Explain a request by its id or an event's, from both sides; what is wrong is told in ``problem``.
@@ -146,7 +150,7 @@ class GatewaySide:
             if capture is None and any(account.events for account in accounts):
                 accounts = investigate(source.reader.path, self.path, key, time.time()).accounts
         except JournalError as error:
-            return {"problem": str(error)}
+            return {"problem": self.not_yet() or str(error)}
         known = [account for account in accounts if account.request is not None]
         if not known:
             return {"problem": f"{self.path.name} knows neither a request nor an event with this id"}

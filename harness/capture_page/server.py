@@ -178,7 +178,10 @@ class CapturePage:
         if self._gateway is None:
             return _problem(404, "there is no journal: start with --journal FILE")
         gateway = self._gateway
-        told = await beside(lambda stop: gateway.not_billed())
+        try:
+            told = await beside(lambda stop: gateway.not_billed())
+        except JournalError as error:  # an answer as good as any: the page asks again when the journal has grown
+            return _json({"problem": gateway.not_yet() or str(error)})
         return _json({"total": told.total, "requests": told.requests})
 
 

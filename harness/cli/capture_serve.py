@@ -17,6 +17,9 @@ from harness.capture.reader import CaptureReader
 from .capture_options import capture_option, reading
 from .main import CannotContinue
 
+#: How a line of a journal begins.
+_LINE = b'{"fact":'
+
 
 @click.command()
 @capture_option
@@ -33,8 +36,10 @@ def command(capture: Path, journal: Path | None, host: str, port: int, open_: bo
     """Search, filter and explain the events of a capture in the browser.
 
     A process may be writing the capture meanwhile: new events appear. Nothing is changed, and nothing is loaded from
-    elsewhere. SIGINT or SIGTERM ends it.
+    elsewhere. A journal may be a file that a gateway is yet to write. SIGINT or SIGTERM ends it.
     """
+    if journal is not None:
+        _check_journal(journal)
     with reading():
         CaptureReader(capture).last_place()
         # An empty file is one that a process is about to write.
@@ -43,6 +48,23 @@ def command(capture: Path, journal: Path | None, host: str, port: int, open_: bo
             return
         with in_this_version(capture) as readable:
             asyncio.run(_serve(readable, capture, journal, host, port, open_, as_json))
+
+
+def _check_journal(path: Path) -> None:
+    """Raise CannotContinue for a file that begins as no journal does."""
+    from harness.journal.file import JournalError, JournalReader
+
+    if not path.exists():
+        return
+    try:
+        with JournalReader(path) as journal:
+            begun = next(journal.facts(), None)
+        with path.open("rb") as file:
+            beginning = file.read(len(_LINE))
+        if begun is None and not _LINE.startswith(beginning):  # one line is there, and not all of it
+            raise CannotContinue(f"--journal: {path}: is no journal; kong-metering gateway --journal FILE writes one")
+    except JournalError as error:
+        raise CannotContinue(f"--journal: {error}; kong-metering gateway --journal FILE writes one") from None
 
 
 async def _serve(

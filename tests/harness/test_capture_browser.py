@@ -240,6 +240,46 @@ def test_what_the_gateway_did_not_bill_has_a_view_of_its_own(chromium: Chromium,
     assert page.console_errors == []
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_request_s_id_that_no_event_has_is_explained_from_the_journal(
+    chromium: Chromium, served: Served, at_once: bool
+) -> None:
+    page = opened(chromium, served)
+    page.press("/")
+    page.send("Input.insertText", {"text": "r-6"})
+    if not at_once:
+        shows(page, 0)
+        assert "Explain r-6 (gateway's journal)" in page.evaluate("empty.innerText")
+    page.press("Enter")
+    words = told(page, "gateway request r-6")
+    assert "billed" in words and "has no event" not in words
+    page.press("Escape")
+    page.wait_for("!explanation.checkVisibility()")
+    page.click("#empty .offered")
+    told(page, "gateway request r-6")
+    assert page.console_errors == []
+
+
+def test_a_journal_that_is_yet_to_be_written_is_told_and_then_read(chromium: Chromium, folder: Path) -> None:
+    journal = folder / "later.jsonl"
+    with Served(folder / "ingest.capture", "--journal", str(journal)) as running:
+        page = opened(chromium, running)
+        page.click("#tab-not-billed")
+        shown = "document.getElementById('not-billed-found').textContent"
+        page.wait_for(f"{shown}.startsWith('There is no later.jsonl yet')")
+        journal.write_bytes(b"".join(encode(fact) + b"\n" for fact in FACTS))
+        page.wait_for("document.querySelectorAll('#not-billed-rows tr').length === 1")
+        journal.write_bytes(b"nothing of the kind\n")
+        page.wait_for(f"{shown}.includes('is no line of a journal')")
+        assert page.evaluate("document.querySelectorAll('#not-billed-rows tr').length") == 0
+        asked = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/api/{}')).length"
+        times = page.evaluate(asked.format("not-billed"))
+        states = page.evaluate(asked.format("state"))
+        page.wait_for(f"{asked.format('state')} > {states} + 1")
+        assert page.evaluate(asked.format("not-billed")) == times
+        assert page.console_errors == []
+
+
 def test_hostile_values_are_text(chromium: Chromium, served: Served) -> None:
     page = opened(chromium, served, "#verdict=invalid", found=1)
     assert rows(page, "subject") == [HOSTILE]
@@ -421,12 +461,29 @@ def test_the_colours_that_were_chosen_are_remembered(chromium: Chromium, served:
     assert dark_system.evaluate(ground) == "rgb(15, 19, 24)"
 
 
-@pytest.mark.parametrize("width", [1280, 700, 360])
+@pytest.mark.parametrize("width", [480, 320])
+def test_what_was_not_billed_stands_one_below_the_other_on_a_small_screen(
+    chromium: Chromium, served: Served, width: int
+) -> None:
+    page = opened(chromium, served)
+    sized(page, width)
+    page.click("#tab-not-billed")
+    page.wait_for("document.querySelectorAll('#not-billed-rows tr').length === 1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("(([box]) => box.scrollWidth <= box.clientWidth)(document.getElementsByClassName('scroll'))")
+    name, cause = (
+        f"document.querySelector('#not-billed-rows {cell}').getBoundingClientRect()"
+        for cell in ("th", "td:nth-child(3)")
+    )
+    assert page.evaluate(f"{name}.bottom <= {cause}.top && {cause}.width > innerWidth * 0.8")
+
+
+@pytest.mark.parametrize("width", [1280, 700, 480, 360, 320])
 def test_nothing_sticks_out_at_any_width(chromium: Chromium, served: Served, width: int) -> None:
     page = opened(chromium, served)
     sized(page, width)
     page.wait_for(f"innerWidth === {width}")
-    page.wait_for("plot.querySelector('svg').clientWidth <= plot.clientWidth")
+    page.wait_for("plot.querySelector('svg')?.clientWidth <= plot.clientWidth")
     for _ in range(2):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.click(".row:not([hidden])")

@@ -46,6 +46,22 @@ def served(capture: Path) -> Iterator[Served]:
         yield running
 
 
+@pytest.mark.parametrize("content", ["nothing of the kind\n", "no line", '{"fact":"started"}\n', None])
+def test_what_is_no_journal_is_one_line(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    journal = tmp_path / "journal"
+    if content is None:
+        journal.mkdir()
+    else:
+        journal.write_text(content)
+    with pytest.raises(SystemExit) as ended:
+        main(["capture", "serve", "--capture", str(capture), "--journal", str(journal)])
+    assert ended.value.code == 2
+    out, errors = capsys.readouterr()
+    assert out == "" and str(journal) in errors and len(errors.splitlines()) == 1
+
+
 def ids(answer: Any) -> list[str]:
     return [row[9] for row in answer["rows"]]
 

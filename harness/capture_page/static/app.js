@@ -38,7 +38,7 @@ const timeline = new Timeline(
   (since, until) => change({ since, until }),
   (place) => explanation.request(place),
 );
-const notBilled = new NotBilled((id) => explanation.key(id), (words) => problem("journal", words));
+const notBilled = new NotBilled((id) => explanation.key(id));
 
 // --- asking ---
 
@@ -63,6 +63,7 @@ const show = () => {
     showSubjects(answer, filter.subject, toggleSubject);
     showVerdicts(answer.verdicts);
     showFound(answer);
+    if (entered !== null) explainEntered();
   });
   timelineAsked(async (signal) => {
     timeline.show(await ask("timeline", given, signal), state === null ? null : [state.first, state.last]);
@@ -97,6 +98,25 @@ const showFilter = () => {
   byId("clear").disabled = isEmpty(filter);
 };
 
+// A request's id that no event carries is known to the gateway alone.
+const idSearched = () => {
+  const words = filter.text.trim();
+  return state?.journal && /^\S*\d\S*$/.test(words) ? words : null;
+};
+
+// Enter in the search explains an id that no event has; before the answer is there, it waits for it.
+let entered = null;
+const enter = () => {
+  entered = filter.text;
+  if (!eventsAsked.busy()) explainEntered();
+};
+
+const explainEntered = () => {
+  const meant = entered === filter.text && !byId("empty").hidden;
+  entered = null;
+  if (meant) byId("empty").querySelector(".offered")?.click();
+};
+
 // The choices are JSON, so that a type may be null, and "" is all of them.
 const chooseFrom = (select, values) => {
   select.value = values.length === 0 ? "" : JSON.stringify(values[0]);
@@ -116,7 +136,10 @@ const showVerdicts = (counts) => {
 const showFound = (answer) => {
   byId("found").textContent = `${counted(answer.found, "event")}${isEmpty(filter) ? "" : ` of ${count(answer.events)}`}`;
   byId("empty").hidden = answer.found > 0;
+  const id = answer.found === 0 ? idSearched() : null;
   byId("empty").replaceChildren(
+    id === null ? "" : make("button", { type: "button", class: "offered", click: () => explanation.key(id) },
+      `Explain ${visible(id)} (gateway's journal)`),
     answer.events > 0
       ? "No event is as the filter asks. "
       : "No event was captured yet. What the ingest endpoint receives appears here by itself.",
@@ -244,6 +267,7 @@ const wireKeys = () => {
     if (typing && event.key === "Escape" && !explanation.open) leave(typing);
     else if (typing && (event.key !== "Escape" || !explanation.open)) {
       if (event.key === "ArrowDown" && typing.type === "search") move(1);
+      else if (event.key === "Enter" && typing.id === "text") enter();
       else return;
     } else if (event.key in KEYS) KEYS[event.key]();
     else return;

@@ -76,7 +76,8 @@ export class Explanation {
     const parts = [];
     const ids = lives.map((life) => life.id);
     if (gateway !== null) parts.push(...this.#gateway(gateway, ids));
-    if (lives.length === 0) parts.push(make("p", {}, "The capture has no event with this id or value."));
+    const sent = gateway?.accounts?.some((account) => account.events.length > 0);
+    if (lives.length === 0 && !sent) parts.push(make("p", {}, "The capture has no event with this id or value."));
     for (const life of lives) parts.push(...this.#life(life));
     const id = key ?? lives[0].id;
     return [id === null ? "Event without an id" : visible(id), parts];

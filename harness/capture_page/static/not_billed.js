@@ -6,17 +6,12 @@ import { byId, count, counted, make, visible } from "./dom.js";
 const MOST = 500;
 
 export class NotBilled {
-  /** `explain(id)` is called for a request to be explained, `told(words)` with why the journal cannot be read, or null. */
-  constructor(explain, told) {
+  /** `explain(id)` is called for a request to be explained. */
+  constructor(explain) {
     this.explain = explain;
-    this.problem = told;
     this.told = null;
     this.size = null;
-    this.asking = newestOnly((error) => {
-      this.size = null;
-      if (this.told === null) byId("not-billed-found").textContent = "";
-      told(error.message);
-    });
+    this.asking = newestOnly((error) => this.#failed(error.message));
     byId("not-billed-text").addEventListener("input", () => this.#show());
     byId("not-billed-rows").addEventListener("click", (event) => {
       const row = event.target.closest("tr");
@@ -30,10 +25,20 @@ export class NotBilled {
     this.size = size;
     if (this.told === null) byId("not-billed-found").textContent = "Reading the journal…";
     this.asking(async (signal) => {
-      this.told = await ask("not-billed", "", signal);
-      this.problem(null);
-      this.#show();
+      const told = await ask("not-billed", "", signal);
+      if (told.problem !== undefined) this.#failed(told.problem);
+      else {
+        this.told = told;
+        this.#show();
+      }
     });
+  }
+
+  // What was told before holds no more. It is asked again when the journal is another one.
+  #failed(words) {
+    this.told = null;
+    byId("not-billed-rows").replaceChildren();
+    byId("not-billed-found").textContent = visible(words);
   }
 
   /** Go to the next or previous request. */
