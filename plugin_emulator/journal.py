@@ -64,13 +64,17 @@ class SubjectReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What an instance found where its configuration says the subject stands.
 
     ``look_up_value_in`` is application, consumer, header or query; ``value`` is None when there was nothing, and
-    ``near`` then the name of a header or parameter of the request that ``field`` may have been meant for.
+    ``near`` then the name of a header or parameter of the request that ``field`` may have been meant for, and
+    ``elsewhere`` says that there is one of that name in the other place, header or query. Of an empty header
+    ``times`` is how often it is in the request.
     """
 
     look_up_value_in: str
     field: str | None = None
     value: str | None = None
     near: str | None = None
+    elsewhere: str | None = None
+    times: int = 1
 
 
 class AttributeReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -104,7 +108,10 @@ class Ended(_Fact, frozen=True, tag="request"):
     """A request is answered, or its client has gone: ``status`` is what the client got.
 
     ``upstream_status`` is the gateway's text for it, None when no upstream was asked. ``anonymous`` says that the
-    Consumer is key-auth's stand-in for a request without a valid key. ``instances`` are those whose turn it was.
+    Consumer is key-auth's stand-in for a request without a valid key. ``instances`` are those whose turn it was,
+    ``less_specific`` those that fit, too, but gave way to another one of their plugin. In words, without a value of
+    the request: ``unauthenticated`` is why no Consumer is proven, where key-auth is configured, ``near_route`` the
+    Route that came nearest where none matched, ``no_usage`` why ai-proxy counted no tokens.
     """
 
     request: str
@@ -119,6 +126,10 @@ class Ended(_Fact, frozen=True, tag="request"):
     anonymous: bool = False
     instances: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    less_specific: tuple[str, ...] = ()
+    unauthenticated: str | None = None
+    near_route: str | None = None
+    no_usage: str | None = None
 
 
 class Metered(_Fact, frozen=True, tag="metered"):
@@ -164,6 +175,19 @@ class Tried(_Fact, frozen=True, tag="try"):
     problem: str = ""
 
 
+class UnderWay(_Fact, frozen=True, tag="under_way"):
+    """A batch of ``size`` events that is under way when what is told goes on in another file.
+
+    It formed at ``formed_at``; ``tries`` are the first and the latest one that are over.
+    """
+
+    instance: str
+    batch: int
+    formed_at: float
+    size: int
+    tries: tuple[Tried, ...] = ()
+
+
 class Lost(_Fact, frozen=True, tag="lost"):
     """Events will not be delivered, by ``rule``; ``batch`` is None for those that never left the queue."""
 
@@ -180,7 +204,7 @@ class Stopped(_Fact, frozen=True, tag="stopped"):
     lost: int = 0
 
 
-Fact = Started | Configured | Ended | Metered | NotBuilt | Sending | Tried | Lost | Stopped
+Fact = Started | Configured | Ended | Metered | NotBuilt | Sending | Tried | UnderWay | Lost | Stopped
 
 #: Is told of each fact.
 Observer = Callable[[Fact], None]

@@ -85,11 +85,11 @@ def investigate(capture: Path | None, journal: Path | None, key: str, now: float
     told, arrived = Lives(()), list[Life]()
     if journal is not None:
         with JournalReader(journal) as opened:
-            told = lives_of(opened, {key})
+            told = lives_of(opened, {key}, now)
             if reader is not None and not _events(told):
                 arrived = lives(reader, key)
                 if arrived and not told.requests:
-                    told = lives_of(opened, {key, *(life.id for life in arrived if life.id is not None)})
+                    told = lives_of(opened, {key, *(life.id for life in arrived if life.id is not None)}, now)
         if reader is not None:
             known = {life.id for life in arrived}
             arrived += _arrived(reader, [event.id for event in _events(told) if event.id not in known])
@@ -137,7 +137,7 @@ def _of_a_request(
 ) -> Account:
     attempts: dict[str, tuple[Attempt, ...]] = {}
     results: list[Judged] = []
-    verdicts = verdicts_of(request, told.queues, at)
+    verdicts = verdicts_of(request, told.queues, at, told.now if told.running else None)
     for verdict in verdicts:
         if verdict.event is None:
             results.append(judged_without_event(verdict, len(carried)))

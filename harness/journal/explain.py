@@ -24,7 +24,7 @@ def explain(journal: Path, request_or_event: str, now: float | None = None) -> E
     :class:`harness.journal.file.JournalReader` does.
     """
     with JournalReader(journal) as reader:
-        lives = lives_of(reader, {request_or_event})
+        lives = lives_of(reader, {request_or_event}, now)
         if not lives.requests:
             raise UnknownId(
                 f"{journal}: has neither a request nor an event with the id {request_or_event!r}{_gone(reader)}"
@@ -59,19 +59,29 @@ def not_billed(journal: Path, now: float | None = None) -> Iterator[Explanation]
     with JournalReader(journal) as reader:
         for fact in reader.facts():
             lives.tell(fact)
+        _look_whether_it_runs(lives, reader, now)
     for explanation in _explained(lives, now).values():
         if explanation.outcome is not Outcome.BILLED:
             yield explanation
 
 
-def lives_of(reader: JournalReader, ids: Collection[str]) -> Lives:
-    """Return the lives of the requests that have one of ``ids``, or an event that has. Raises JournalError."""
+def lives_of(reader: JournalReader, ids: Collection[str], now: float | None = None) -> Lives:
+    """Return the lives of the requests that have one of ``ids``, or an event that has. Raises JournalError.
+
+    With ``now``, when it is asked, a gateway whose journal nobody writes any more has ended.
+    """
     requests = _requests_of(reader, ids)
     lives = Lives(requests)
     if requests:
         for fact in reader.facts(ended=requests):
             lives.tell(fact)
+        _look_whether_it_runs(lives, reader, now)
     return lives
+
+
+def _look_whether_it_runs(lives: Lives, reader: JournalReader, now: float | None) -> None:
+    if now is not None and lives.running and reader.abandoned():
+        lives.ended_without_a_word()
 
 
 def moment(lives: Lives, now: float | None) -> float:
@@ -81,7 +91,8 @@ def moment(lives: Lives, now: float | None) -> float:
 
 def _explained(lives: Lives, now: float | None) -> dict[str, Explanation]:
     at = moment(lives, now)
-    return {id_: explain_life(life, lives.queues, at) for id_, life in lives.requests.items()}
+    told = lives.now if lives.running else None
+    return {id_: explain_life(life, lives.queues, at, told) for id_, life in lives.requests.items()}
 
 
 def _requests_of(reader: JournalReader, ids: Collection[str]) -> set[str]:

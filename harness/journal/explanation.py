@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.journal.lives import NOT_FOR_IT, EventLife, QueueLife, RequestLife
-from harness.journal.steps import Step, steps_of
-from harness.journal.wording import endpoint_of, endpoint_trouble, instance_name, seconds, subject_place
+from harness.journal.steps import Step, less_specific, steps_of
+from harness.journal.waiting import waits_for
+from harness.journal.wording import endpoint_trouble, instance_name, scope_of, seconds, subject_place
 from plugin_emulator.journal import Ended, Instance, Metered, PassedOver
 
 
@@ -92,9 +93,14 @@ def weight_of(outcome: Outcome, rule: str | None) -> int:
     return len(_WEIGHT) if meant else _WEIGHT.index(outcome)
 
 
-def explain_life(life: RequestLife, queues: dict[str, QueueLife], now: float) -> Explanation:
-    """Explain a request as it stands at ``now`` (seconds since the epoch); ``queues`` are by instance."""
-    verdicts = verdicts_of(life, queues, now)
+def explain_life(
+    life: RequestLife, queues: dict[str, QueueLife], now: float, told: float | None = None
+) -> Explanation:
+    """Explain a request as it stands at ``now`` (seconds since the epoch); ``queues`` are by instance.
+
+    ``told`` is the time of the journal's last line, None when facts are told as they happen.
+    """
+    verdicts = verdicts_of(life, queues, now, told)
     verdicts.sort(key=lambda verdict: weight_of(verdict.outcome, verdict.rule))
     worst: dict[str, Verdict] = {}
     for verdict in verdicts:
@@ -105,15 +111,17 @@ def explain_life(life: RequestLife, queues: dict[str, QueueLife], now: float) ->
     return Explanation(life.id, decisive.outcome, cause, decisive.rule, tuple(steps_of(life)), plugins)
 
 
-def verdicts_of(life: RequestLife, queues: dict[str, QueueLife], now: float) -> list[Verdict]:
+def verdicts_of(
+    life: RequestLife, queues: dict[str, QueueLife], now: float, told: float | None = None
+) -> list[Verdict]:
     """Return what became of a request at each metering plugin, of each of its events; at least one."""
     verdicts: list[Verdict] = []
     for each in life.metered:
         events = [event for event in life.events if event.instance == each.instance]
         if events:
-            of_events = [replace(_of_event(event, life, each, queues, now), event=event) for event in events]
+            of_events = [replace(_of_event(event, life, each, queues, now, told), event=event) for event in events]
         else:
-            of_events = [Verdict(Outcome.NOT_BILLED, _drop(each, life), each.rule)]
+            of_events = [Verdict(Outcome.NOT_BILLED, _drop(each, life) + _in_place_of(each, life), each.rule)]
         verdicts += [replace(verdict, plugin=_name(each.instance, life)) for verdict in of_events]
     for failed in life.not_built:
         cause = f"the plugin has a defect: it could not build an event of the request ({failed.problem})"
@@ -138,6 +146,8 @@ def _passed_over(passed_over: PassedOver, life: RequestLife) -> Verdict:
     cause = passed_over.reason
     if instance is not None and instance.condition is not None and passed_over.rule in ("FLT-6", "CND-3"):
         cause = f"{cause} for this request: {instance.condition} ({instance_name(instance)})"
+    if life.ended is not None and life.ended.near_route is not None:
+        cause = f"{cause}; {life.ended.near_route}"
     name = passed_over.plugin if instance is None else instance_name(instance)
     return Verdict(Outcome.NOT_BILLED, cause, passed_over.rule, plugin=name)
 
@@ -161,13 +171,29 @@ def _drop(metered: Metered, life: RequestLife) -> str:
         ranges = instance.settings.get("allow_status_codes") or ()
         shown = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
         return f"{reason} ({shown})"
+    if metered.rule == "EVT-10" and ended is not None and ended.no_usage is not None:
+        return f"only AI tokens are metered, and {ended.no_usage}"
+    if subject.elsewhere is not None:
+        kind = "header" if subject.elsewhere == "header" else "query parameter"
+        return f"{reason}, but there is a {kind} of that name"
     if subject.near is not None:
         return f"{reason}, but a similar one: {subject.near!r}"
     if metered.rule == "DRP-2":
-        return f"the {subject_place(subject)} is in the request, but empty"
+        times = f" {subject.times} times, the first one" if subject.times > 1 else ", but"
+        return f"the {subject_place(subject)} is in the request{times} empty"
     if metered.rule == "DRP-1" and subject.look_up_value_in == "consumer" and ended is not None:
         return _no_consumer(reason, subject.field or "username", ended)
     return reason
+
+
+def _in_place_of(metered: Metered, life: RequestLife) -> str:
+    """Return which instance had its turn, where less specific ones would fit, too."""
+    instance = life.instances.get(metered.instance)
+    others = less_specific(instance, life)
+    if instance is None or not others:
+        return ""
+    names = " and ".join(each.instance_name or each.id for each in others)
+    return f" ({instance_name(instance)} {scope_of(instance)}, which runs here in the place of {names})"
 
 
 def _no_consumer(reason: str, wanted: str, ended: Ended) -> str:
@@ -176,27 +202,27 @@ def _no_consumer(reason: str, wanted: str, ended: Ended) -> str:
         without_key = ": key-auth found no valid API key in it" if ended.anonymous else ""
         name = ended.consumer.name or ended.consumer.id
         return f"the request ran as {whose} {name!r}, which has no {wanted}{without_key}"
+    if ended.unauthenticated is not None:
+        return f"{reason}: {ended.unauthenticated}"
     if ended.upstream_status is None:
         return f"{reason}: the gateway answered {ended.status} itself"
     return f"{reason}: no authentication plugin ran for the request"
 
 
 def _of_event(
-    event: EventLife, life: RequestLife, metered: Metered, queues: dict[str, QueueLife], now: float
+    event: EventLife,
+    life: RequestLife,
+    metered: Metered,
+    queues: dict[str, QueueLife],
+    now: float,
+    told: float | None,
 ) -> Verdict:
     instance = life.instances.get(event.instance)
     if event.lost is not None:
         return _lost(event, instance)
-    if event.batch is None:
-        return _waiting(event, instance, queues.get(event.instance), now)
-    if event.batch.delivered:
+    if event.batch is not None and event.batch.delivered:
         return Verdict(Outcome.BILLED, _billed(event, life, metered))
-    if not event.batch.latest:
-        since = seconds(now - event.batch.formed_at)
-        return Verdict(Outcome.UNDER_WAY, f"its batch is being sent to {endpoint_of(instance)} for {since}")
-    last = event.batch.latest[-1]
-    trouble = endpoint_trouble(last, instance)
-    return Verdict(Outcome.UNDER_WAY, f"try {last.number} failed and another one follows: {trouble}", "RET-6")
+    return Verdict(Outcome.UNDER_WAY, *waits_for(event, instance, queues.get(event.instance), now, told))
 
 
 def _lost(event: EventLife, instance: Instance | None) -> Verdict:
@@ -205,37 +231,12 @@ def _lost(event: EventLife, instance: Instance | None) -> Verdict:
     if event.batch is not None and event.batch.latest:
         last = event.batch.latest[-1]
         tries = "1 try" if last.number == 1 else f"{last.number} tries in {seconds(last.at - event.batch.formed_at)}"
-        cause = f"{cause}, {tries}: {endpoint_trouble(last, instance)}"
+        cause = f"{cause}, {tries}: {endpoint_trouble(last, event.batch.tried_by(last) or instance)}"
     elif event.lost.rule == "CAP-1" and instance is not None:
         cause = f"{cause} (max_entries {instance.settings['queue']['max_entries']:,})"
     elif event.lost.rule == "CAP-2" and instance is not None:
         cause = f"{cause} (max_bytes {instance.settings['queue']['max_bytes']:,})"
     return Verdict(Outcome.LOST, cause, event.lost.rule)
-
-
-def _waiting(event: EventLife, instance: Instance | None, queue: QueueLife | None, now: float) -> Verdict:
-    """An event that no batch has taken yet: behind another batch, or in an open window."""
-    since = f"the event is in the queue for {seconds(now - event.queued_at)}"
-    under_way = next(iter(queue.under_way.values()), None) if queue is not None else None
-    settings = instance.settings if instance is not None else {}
-    if under_way is not None and under_way.latest and "queue" in settings:
-        last = under_way.latest[-1]
-        ahead = f"a batch that is being retried: {endpoint_trouble(last, instance)}"
-        return Verdict(Outcome.UNDER_WAY, f"{since}, behind {ahead} (try {last.number})", "BAT-7")
-    waiting = f"{queue.waiting if queue is not None else 1:,}"
-    if queue is not None and not queue.complete:
-        waiting = f"at least {waiting}"
-    if "queue" in settings:
-        size, delay = settings["queue"]["max_batch_size"], settings["queue"]["max_coalescing_delay"]
-        until = (
-            f"max_batch_size {size:,} events are there ({waiting} are) or max_coalescing_delay {delay:g} s is over"
-        )
-        return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "BAT-4")
-    size, interval = settings.get("batch_size", 1), settings.get("interval", 0)
-    until = (
-        f"batchSize {size:,} records are there ({waiting} are) or at the next tick of intervalSeconds {interval:g}"
-    )
-    return Verdict(Outcome.UNDER_WAY, f"{since}: it leaves when {until}", "AMB-6")
 
 
 def whom_of(life: RequestLife, metered: Metered) -> str:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from harness.journal.lock import is_written
 from plugin_emulator.journal import JOURNAL_VERSION, Fact, Started
 
 _encoder = msgspec.json.Encoder()
@@ -68,6 +69,8 @@ class JournalReader:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written = is_written(path)
         try:
             self._files = _opened(path)
         except OSError as error:
@@ -81,6 +84,10 @@ class JournalReader:
     ) -> None:
         for _, file in self._files:
             file.close()
+
+    def abandoned(self) -> bool:
+        """Return whether nobody has written it since it was opened."""
+        return self._written is False and is_written(self._path) is False
 
     def facts(self, holding: bytes = b"", ended: Collection[str] = ()) -> Iterator[Fact]:
         """Yield the facts in order; with ``holding`` only those whose line has these bytes.

@@ -103,7 +103,9 @@ def _not_taken(same: Judged, request: RequestLife, attempts: Sequence[Attempt], 
             f"the event is {last.verdict}{_why_refused(last)}"
         )
         return Judged(Outcome.LOST, cause, None, same.event)
-    where = endpoint_of(request.instances.get(same.event.instance))
+    batch = same.event.batch
+    instance = batch.tried_by(tried) if batch is not None else None
+    where = endpoint_of(instance or request.instances.get(same.event.instance))
     cause = (
         f"the gateway delivered it to {where} with try {tried.number}, the capture does not have it: another ingest "
         "endpoint, or another capture file?"

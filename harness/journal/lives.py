@@ -18,6 +18,7 @@ from plugin_emulator.journal import (
     Started,
     Stopped,
     Tried,
+    UnderWay,
 )
 
 #: By these rules a plugin is not for a request: none of its instances has a scope that fits and is switched on.
@@ -28,11 +29,27 @@ LATEST_TRIES = 20
 _KILLED = ("LIF-1", "the gateway was killed: nothing that is queued survives that")
 
 
+#: As above, of a journal that nobody writes any more and in which no gateway has stopped.
+_ENDED_WITHOUT_A_WORD = (
+    "LIF-1",
+    "the gateway was killed: nobody writes the journal any more, and nothing that is queued survives that",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """From ``at`` on (seconds since the epoch) an instance is configured as ``after``; None: it is removed."""
+
+    at: float
+    before: Instance
+    after: Instance | None
+
+
 @dataclass(slots=True, eq=False)
 class BatchLife:
     """A batch from its first try on. ``size`` is its number of events, ``events`` are those that are kept.
 
-    ``every`` has all tries, where they are kept.
+    ``every`` has all tries, where they are kept; ``configured`` what its instance was from when on.
     """
 
     instance: str
@@ -43,6 +60,16 @@ class BatchLife:
     first: Tried | None = None
     latest: deque[Tried] = field(default_factory=lambda: deque(maxlen=LATEST_TRIES))
     every: list[Tried] | None = None
+    configured: list[tuple[float, Instance]] = field(default_factory=list)
+
+    def instance_at(self, at: float) -> Instance | None:
+        """Return its instance as configured at that time (LIF-3), None when that is not known."""
+        until = [instance for since, instance in self.configured if since <= at]
+        return until[-1] if until else self.configured[0][1] if self.configured else None
+
+    def tried_by(self, tried: Tried) -> Instance | None:
+        """Return its instance as configured when that try began, None when that is not known."""
+        return self.instance_at(tried.at - tried.took)
 
     @property
     def delivered(self) -> bool:
@@ -70,7 +97,10 @@ class EventLife:
 
 @dataclass(slots=True, eq=False)
 class RequestLife:
-    """A request: ``ended`` is None while it is under way, ``instances`` is the configuration it was metered by."""
+    """A request: ``ended`` is None while it is under way, ``instances`` is the configuration it was metered by.
+
+    ``changes`` are those of the instances that had an event of it then.
+    """
 
     id: str
     instances: dict[str, Instance]
@@ -78,6 +108,7 @@ class RequestLife:
     metered: list[Metered] = field(default_factory=list)
     not_built: list[NotBuilt] = field(default_factory=list)
     events: list[EventLife] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
     @property
     def told_by(self) -> set[str]:
@@ -157,8 +188,10 @@ class Lives:
                 self._tried(fact)
             case Lost():
                 self._lost(fact)
+            case UnderWay():
+                self._under_way(fact)
             case Configured():
-                self.instances = {each.id: each for each in fact.instances}
+                self._configured(fact)
             case Started(continued=True):
                 self.running = True
                 self.complete = self.complete and not first
@@ -173,13 +206,40 @@ class Lives:
         """Return the queue of an instance."""
         return self.queues.setdefault(instance, QueueLife(self.complete))
 
+    def ended_without_a_word(self) -> None:
+        """The gateway whose facts are told was killed: what it had in its queues is lost with its last fact."""
+        self._killed(*_ENDED_WITHOUT_A_WORD)
+        self.running = False
+
     def _begin(self) -> None:
         """A gateway starts; whatever an earlier one had in its queues is gone."""
+        self._killed(*_KILLED)
+        self.running = self.complete = True
+
+    def _killed(self, rule: str, reason: str) -> None:
         for event in self._open.values():
-            event.lost = Lost(self.now, event.instance, (event.id,), *_KILLED)
+            event.lost = Lost(self.now, event.instance, (event.id,), rule, reason)
         self._open.clear()
         self.queues.clear()
-        self.running = self.complete = True
+
+    def _configured(self, fact: Configured) -> None:
+        before, self.instances = self.instances, {each.id: each for each in fact.instances}
+        changes = {
+            id_: Change(fact.at, instance, self.instances.get(id_))
+            for id_, instance in before.items()
+            if self.instances.get(id_) != instance
+        }
+        if not changes:
+            return
+        for queue in self.queues.values():
+            for batch in queue.under_way.values():
+                change = changes.get(batch.instance)
+                if change is not None and change.after is not None:
+                    batch.configured.append((change.at, change.after))
+        for event in self._open.values():
+            change = changes.get(event.instance)
+            if change is not None and change not in event.request.changes:
+                event.request.changes.append(change)
 
     def _life(self, request: str) -> RequestLife | None:
         life = self.requests.get(request)
@@ -207,13 +267,26 @@ class Lives:
     def _sending(self, fact: Sending) -> None:
         queue = self.queue(fact.instance)
         queue.waiting = max(queue.waiting - len(fact.events), 0)
-        batch = queue.under_way[fact.batch] = BatchLife(fact.instance, fact.batch, fact.at, len(fact.events))
+        batch = self._batch(fact.instance, fact.batch, fact.at, len(fact.events))
         for event in map(self._open.get, fact.events):
             if event is not None:
                 event.batch = batch
                 batch.events.append(event)
         if batch.events and self._wanted is not None:
             batch.every = []
+
+    def _under_way(self, fact: UnderWay) -> None:
+        """A batch of which the part of the journal that is left may not have the beginning."""
+        if fact.batch not in self.queue(fact.instance).under_way:
+            batch = self._batch(fact.instance, fact.batch, fact.formed_at, fact.size)
+            batch.first = next(iter(fact.tries), None)
+            batch.latest.extend(fact.tries)
+
+    def _batch(self, instance: str, number: int, formed_at: float, size: int) -> BatchLife:
+        batch = self.queue(instance).under_way[number] = BatchLife(instance, number, formed_at, size)
+        if instance in self.instances:
+            batch.configured.append((formed_at, self.instances[instance]))
+        return batch
 
     def _tried(self, fact: Tried) -> None:
         queue = self.queue(fact.instance)

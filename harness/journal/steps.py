@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from harness.journal.lives import BatchLife, EventLife, RequestLife
+from harness.journal.lives import BatchLife, Change, EventLife, RequestLife
 from harness.journal.wording import endpoint_of, instance_name, scope_of, seconds, subject_place
-from plugin_emulator.journal import Ended, Metered, Tried
+from plugin_emulator.journal import Ended, Instance, Metered, Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,15 @@ def steps_of(life: RequestLife) -> list[Step]:
             batches[id(event.batch)] = event.batch
     for batch in batches.values():
         steps += _of_a_batch(batch, life)
+    steps += [Step(each.at, _of_a_change(each)) for each in life.changes]
     return sorted(steps, key=lambda step: step.at)
 
 
 def _of_the_gateway(ended: Ended) -> Iterator[Step]:
     yield Step(ended.started_at, f"{ended.method} {ended.path}")
     if ended.route is None:
-        yield Step(ended.started_at, "no Route matched")
+        near = "" if ended.near_route is None else f"; {ended.near_route}"
+        yield Step(ended.started_at, f"no Route matched{near}")
     else:
         service = f" of Service {ended.service.name or ended.service.id!r}" if ended.service else ""
         yield Step(ended.started_at, f"Route {ended.route.name or ended.route.id!r}{service}")
@@ -45,7 +48,8 @@ def _of_the_gateway(ended: Ended) -> Iterator[Step]:
         kind = "anonymous Consumer" if ended.anonymous else "Consumer"
         yield Step(ended.started_at, f"{kind} {ended.consumer.name!r}")
     else:
-        yield Step(ended.started_at, "no Consumer")
+        why = "" if ended.unauthenticated is None else f": {ended.unauthenticated}"
+        yield Step(ended.started_at, f"no Consumer{why}")
     upstream = "by the gateway itself" if ended.upstream_status is None else f"upstream {ended.upstream_status}"
     yield Step(ended.at, f"answered {ended.status} ({upstream})")
     for passed_over in ended.passed_over:
@@ -55,7 +59,9 @@ def _of_the_gateway(ended: Ended) -> Iterator[Step]:
 def _of_an_instance(metered: Metered, life: RequestLife) -> Iterator[Step]:
     instance, subject = life.instances.get(metered.instance), metered.subject
     if instance is not None:
-        yield Step(metered.at, f"{instance_name(instance)} ({scope_of(instance)}) has its turn")
+        others = [f"{each.instance_name or each.id} ({scope_of(each)})" for each in less_specific(instance, life)]
+        place = f", in the place of {' and '.join(others)}, which fit too [FLT-2]" if others else ""
+        yield Step(metered.at, f"{instance_name(instance)} ({scope_of(instance)}) has its turn{place}")
     value = "none" if subject.value is None else repr(subject.value)
     yield Step(metered.at, f"subject, from {subject_place(subject)}: {value}")
     for each in metered.attributes:
@@ -63,6 +69,34 @@ def _of_an_instance(metered: Metered, life: RequestLife) -> Iterator[Step]:
         yield Step(metered.at, f"attribute {each.name}, from {each.source} {each.field!r}: {found}")
     if metered.rule is not None:
         yield Step(metered.at, f"no event: {metered.reason} [{metered.rule}]")
+
+
+def _of_a_change(change: Change) -> str:
+    name = instance_name(change.before)
+    if change.after is None:
+        return f"configuration changed: {name} is removed"
+    if change.after.enabled != change.before.enabled:
+        return f"configuration changed: {name} is switched {'on' if change.after.enabled else 'off'}"
+    before, after = _flat(change.before.settings), _flat(change.after.settings)
+    names = dict.fromkeys((*after, *before))
+    new = [f"{each} is {after.get(each)!r} now" for each in names if before.get(each) != after.get(each)]
+    return f"configuration changed: {name}{': ' if new else ''}{', '.join(new)}"
+
+
+def _flat(settings: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """Return settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+    return flat
+
+
+def less_specific(instance: Instance | None, life: RequestLife) -> list[Instance]:
+    """Return the instances of the same plugin that gave way to ``instance``."""
+    if instance is None or life.ended is None:
+        return []
+    others = [life.instances[id_] for id_ in life.ended.less_specific if id_ in life.instances]
+    return [each for each in others if each.plugin == instance.plugin]
 
 
 def _of_an_event(event: EventLife) -> Iterator[Step]:
@@ -74,18 +108,20 @@ def _of_an_event(event: EventLife) -> Iterator[Step]:
 def _of_a_batch(batch: BatchLife, life: RequestLife) -> Iterator[Step]:
     waited = batch.formed_at - min(event.queued_at for event in life.events if event.batch is batch)
     size = "1 event" if batch.size == 1 else f"{batch.size:,} events"
-    where = endpoint_of(life.instances.get(batch.instance))
+    where = endpoint_of(batch.instance_at(batch.formed_at) or life.instances.get(batch.instance))
     yield Step(
         batch.formed_at, f"batch {batch.number} of {size} leaves for {where}, after {seconds(waited)} in the queue"
     )
     if batch.first is not None and batch.first is not batch.latest[0]:
-        yield _of_a_try(batch.first)
+        yield _of_a_try(batch.first, batch)
         missing = batch.latest[0].number - batch.first.number - 1
         if missing:
             yield Step(batch.latest[0].at - batch.latest[0].took, f"{missing:,} more tries")
-    yield from (_of_a_try(tried) for tried in batch.latest)
+    yield from (_of_a_try(tried, batch) for tried in batch.latest)
 
 
-def _of_a_try(tried: Tried) -> Step:
+def _of_a_try(tried: Tried, batch: BatchLife) -> Step:
+    first, now = endpoint_of(batch.instance_at(batch.formed_at)), endpoint_of(batch.tried_by(tried))
+    to = f" to {now}" if now != first else ""
     result = f"answered {tried.status}: delivered" if tried.ok else tried.problem
-    return Step(tried.at, f"try {tried.number}: {result} (took {seconds(tried.took)})")
+    return Step(tried.at, f"try {tried.number}{to}: {result} (took {seconds(tried.took)})")

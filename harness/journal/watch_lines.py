@@ -88,4 +88,6 @@ def _batch(fact: Sending | Tried, lives: Lives) -> str:
 def _result(tried: Tried, lives: Lives) -> str:
     if tried.ok:
         return f"answered {tried.status}, delivered"
-    return endpoint_trouble(tried, lives.instances.get(tried.instance))
+    batch = lives.queue(tried.instance).under_way.get(tried.batch)
+    instance = batch.tried_by(tried) if batch is not None else None
+    return endpoint_trouble(tried, instance or lives.instances.get(tried.instance))

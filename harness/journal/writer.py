@@ -17,7 +17,7 @@ import msgspec
 
 from harness.journal.file import JournalError, encode_line, generation_before
 from harness.journal.lock import is_written, lock
-from plugin_emulator.journal import Configured, Fact, Started
+from plugin_emulator.journal import Configured, Fact, Lost, Sending, Started, Stopped, Tried, UnderWay
 
 #: Seconds that a fact may wait in memory, and the bytes that may wait there with it.
 FLUSH_EVERY = 0.05
@@ -29,6 +29,8 @@ LEAST_LIMIT = 1_000_000
 _BEGINNING = b'{"fact":"'
 #: What a generation begins with.
 _BEGINNINGS = (Started, Configured)
+#: What part of it may be taken up by the batches under way.
+_CARRIED = 1 / 4
 
 
 class JournalWriter:
@@ -37,7 +39,8 @@ class JournalWriter:
     One process at a time writes a journal; others may read it.
 
     With a ``limit`` (bytes) the file is renamed to FILE.1 before it grows beyond half of that, the FILE.1 before it
-    is given up, and a new FILE begins with gateway and configuration: the two together stay within the limit.
+    is given up, and a new FILE begins with gateway, configuration and the batches under way: the two together stay
+    within the limit.
 
     Memory stays below :data:`MAX_WAITING` bytes and a line. When the file cannot be written any more (a full disk)
     what follows is let go and ``complain`` is told why, once: metering goes on. Raises JournalError when it cannot be
@@ -56,6 +59,8 @@ class JournalWriter:
         self._timer: asyncio.TimerHandle | None = None
         self._latest: dict[type[Fact], Fact] = {}
         self._written: dict[type[Fact], Fact] = {}
+        self._under_way: dict[tuple[str, int], UnderWay] = {}
+        self._under_way_written: dict[tuple[str, int], UnderWay] = {}
         self._begun = 0
         try:
             self._file, self._size = _open(path, limited=limit is not None)
@@ -79,6 +84,8 @@ class JournalWriter:
         encode_line(fact, waiting)
         if isinstance(fact, _BEGINNINGS):
             self._latest = {**self._latest, type(fact): fact}
+        if self._half is not None:
+            self._follow(fact)
         if len(waiting) >= MAX_WAITING:
             self.flush()
         elif self._timer is None:
@@ -102,6 +109,25 @@ class JournalWriter:
             why = error.strerror or error if isinstance(error, OSError) else "another process has begun to write it"
             self._complain(f"{self._path}: cannot be written any more: {why}")
         self._written = self._latest
+        self._under_way_written = self._under_way.copy()
+
+    def _follow(self, fact: Fact) -> None:
+        """Keep what a new generation has to tell of the batches under way."""
+        match fact:
+            case Sending():
+                batch = UnderWay(fact.at, fact.instance, fact.batch, fact.at, len(fact.events))
+                self._under_way[fact.instance, fact.batch] = batch
+            case Tried() if fact.ok:
+                self._under_way.pop((fact.instance, fact.batch), None)
+            case Tried():
+                known = self._under_way.get((fact.instance, fact.batch))
+                if known is not None:
+                    tries = (*known.tries[:1], fact)
+                    self._under_way[fact.instance, fact.batch] = msgspec.structs.replace(known, tries=tries)
+            case Lost(batch=int(number)):
+                self._under_way.pop((fact.instance, number), None)
+            case Started() | Stopped():
+                self._under_way.clear()
 
     def _append(self, lines: bytearray) -> None:
         while lines:
@@ -142,6 +168,11 @@ class JournalWriter:
                 encode_line(Started(now, fact.gateway, fact.version, continued=True), lines)
             elif fact is not None:
                 encode_line(msgspec.structs.replace(fact, at=now), lines)
+        most = len(lines) + (self._half or 0) * _CARRIED
+        for batch in self._under_way_written.values():
+            if len(lines) > most:
+                break  # thousands at once: those of a concurrency_limit -1, which wait for nothing
+            encode_line(msgspec.structs.replace(batch, at=now), lines)
         return lines
 
 

@@ -20,12 +20,14 @@ from plugin_emulator.journal import (
     Ended,
     Fact,
     Instance,
+    Lost,
     Metered,
     Sending,
     Started,
     Stopped,
     SubjectReading,
     Tried,
+    UnderWay,
 )
 
 QUEUE = {"max_batch_size": 100, "max_coalescing_delay": 3600.0}
@@ -265,8 +267,8 @@ def test_whatever_is_flushed_when_no_fact_of_the_two_generations_is_lost(
                     assert sum(sizes(path)) <= LIMIT
 
         asyncio.run(main())
-    ours = [fact for fact in read(path) if not isinstance(fact, Started | Configured)]
-    theirs = [fact for fact in facts if not isinstance(fact, Started | Configured)]
+    ours = [fact for fact in read(path) if not isinstance(fact, Started | Configured | UnderWay)]
+    theirs = [fact for fact in facts if not isinstance(fact, Started | Configured | UnderWay)]
     assert ours == theirs[len(theirs) - len(ours) :]
     assert len(ours) * 100 > min(sum(len(encode(fact)) for fact in theirs), LIMIT // 2 - MAX_WAITING) / 2
 
@@ -288,6 +290,59 @@ def test_giving_up_a_generation_does_not_wait_for_the_disk(path: Path, monkeypat
         if thread is not threading.current_thread():
             thread.join(10)
     assert closed_by and all(name != threading.main_thread().name for name in closed_by)
+
+
+def test_a_batch_that_is_retried_while_older_parts_are_given_up_is_still_what_the_others_wait_for(path: Path) -> None:
+    settings_ = {**SETTINGS, "queue": {**QUEUE, "max_batch_size": 1}}
+    configured = Configured(1.0, (Instance("p", "metering-and-billing", ("log",), settings_),))
+    facts: list[Fact] = [BEGINNING[0], configured, Sending(2.0, "p", 1, ("e-lost",))]
+    for number in range(4_000):
+        at = 10.0 + number
+        if number % 50 == 0:
+            facts.append(Tried(at, "p", 1, number // 50 + 1, 0.1, ok=False, status=503, problem="answered 503"))
+        facts.append(Ended(at, f"r-{number}", at, "GET", "/", 200, instances=("p",)))
+        facts.append(Metered(at, f"r-{number}", "p", SUBJECT, (), ((f"e-{number}", "kong.api_request"),)))
+    written(path, facts)
+    line = explain(path, "r-3999").line
+    assert (
+        "behind a batch that is being retried: the ingest endpoint http://127.0.0.1:8088/events answered 503 (try 80)"
+        in line
+    )
+    assert line.endswith("[BAT-7]")
+    generation_before(path).unlink()
+    assert "(try 80)" in explain(path, "r-3999").line
+    # it is told once, however often it is carried
+    batches = [fact for fact in read(path) if isinstance(fact, UnderWay)]
+    assert [(each.batch, each.formed_at, each.size, each.tries[0].number) for each in batches] == [(1, 2.0, 1, 1)]
+
+
+def test_batches_that_are_over_are_not_carried_and_thousands_keep_to_the_limit(path: Path) -> None:
+    facts: list[Fact] = [*BEGINNING]
+    for number in range(9_000):
+        facts.append(Sending(2.0, "p", number, (f"e-{number}",)))
+        if number % 3 == 0:
+            facts.append(Tried(2.0, "p", number, 1, 0.1, ok=True, status=202))
+        elif number % 3 == 1 and number < 3_000:
+            facts.append(Lost(2.0, "p", (f"e-{number}",), "RET-2", "given up", number))
+    written(path, facts)
+    assert sum(sizes(path)) <= LIMIT
+    carried = {fact.batch % 3 for fact in read(path) if isinstance(fact, UnderWay) and fact.batch < 3_000}
+    assert carried == {2}
+
+
+def test_a_gateway_whose_journal_nobody_writes_any_more_was_killed(path: Path) -> None:
+    waiting = Metered(9.0, "r-w", "p", SUBJECT, (), (("e-w", "kong.api_request"),))
+    with JournalWriter(path):
+        path.write_bytes(b"".join(encode(fact) + b"\n" for fact in (*BEGINNING, waiting)))
+        assert explain(path, "r-w", 10.0).outcome == "under way"
+    assert explain(path, "r-w").outcome == "under way"  # as of its last line
+    for explanation in (explain(path, "r-w", 10.0), *not_billed(path, 10.0)):
+        assert explanation.line == (
+            "lost: the gateway was killed: nobody writes the journal any more, and nothing that is queued survives "
+            "that [LIF-1]"
+        )
+    written(path, [Stopped(10.0)])
+    assert "was killed" not in explain(path, "r-w", 11.0).line
 
 
 def test_a_second_writer_is_refused_whatever_generation_the_first_one_is_in_and_nothing_is_spoilt(path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.journal.explanation import Outcome, explain_life
 from harness.journal.lives import Lives
+from harness.journal.wording import clock
 from plugin_emulator.journal import (
     Configured,
     Ended,
@@ -161,6 +162,113 @@ def test_a_gateway_that_has_stopped_has_empty_queues() -> None:
         lives.tell(fact)
     assert not lives.running
     assert lives.queue("p").waiting == 0
+
+
+def instance(url: str, **settings: object) -> Instance:
+    return Instance("p", "metering-and-billing", ("log",), {"ingest_endpoint": url, "queue": QUEUE, **settings})
+
+
+def test_each_try_is_told_with_the_endpoint_that_it_went_to_and_a_change_between_them_is_a_step() -> None:
+    lives = Lives()
+    for fact in (
+        Configured(0.0, (instance("http://old/events"), ACCESS)),
+        Metered(1.0, "r", "p", SUBJECT, (), (("e", "t"),)),
+        Sending(1.0, "p", 1, ("e",)),
+        Tried(1.5, "p", 1, 1, 0.5, ok=False, status=503, problem="answered 503"),
+        Configured(2.5, (instance("http://new/events"),)),
+        Tried(3.0, "p", 1, 2, 1.0, ok=False, status=503, problem="answered 503"),  # began before
+        Tried(4.0, "p", 1, 3, 0.5, ok=False, status=500, problem="answered 500"),
+    ):
+        lives.tell(fact)
+        if isinstance(fact, Tried) and fact.number == 2:
+            assert (
+                "the ingest endpoint http://old/events answered 503"
+                in explain_life(lives.requests["r"], lives.queues, 3.0).line
+            )
+    explanation = explain_life(lives.requests["r"], lives.queues, lives.now)
+    assert explanation.line == (
+        "under way: try 3 failed and another one follows: the ingest endpoint http://new/events answered 500 [RET-6]"
+    )
+    assert [step.text for step in explanation.steps[-5:]] == [
+        "batch 1 of 1 event leaves for the ingest endpoint http://old/events, after 0 ms in the queue",
+        "try 1: answered 503 (took 500 ms)",
+        "configuration changed: metering-and-billing plugin p: ingest_endpoint is 'http://new/events' now",
+        "try 2: answered 503 (took 1.0 s)",
+        "try 3 to the ingest endpoint http://new/events: answered 500 (took 500 ms)",
+    ]
+
+
+def test_a_change_of_another_instance_or_of_none_is_no_step() -> None:
+    lives = Lives()
+    for fact in (
+        Configured(0.0, (instance("http://i"), ACCESS)),
+        Metered(1.0, "r", "p", SUBJECT, (), (("e", "t"),)),
+        Configured(2.0, (instance("http://i"),)),
+    ):
+        lives.tell(fact)
+    assert not any("configuration" in step.text for step in explain_life(lives.requests["r"], {}, 2.0).steps)
+    lives.tell(Configured(3.0, ()))
+    steps = explain_life(lives.requests["r"], {}, 3.0).steps
+    assert steps[-1].text == "configuration changed: metering-and-billing plugin p is removed"
+
+
+@pytest.mark.parametrize(
+    ("facts", "cause"),
+    [
+        ([], "the event is in the queue for 1.0 s: it leaves when max_batch_size 3 events are there (1 are) or "
+        "max_coalescing_delay 1 s is over [BAT-4]"),
+        (
+            [Sending(1.0, "p", 1, ("o",))],
+            "the event is in the queue for 1.0 s, behind a batch that is being sent for 1.0 s [BAT-7]",
+        ),
+        (
+            [Metered(1.0, "o", "p", SUBJECT, (), (("o1", "t"), ("o2", "t")))],
+            "the event is in the queue for 1.0 s: max_batch_size 3 events are there, the next batch leaves at once "
+            "[BAT-3]",
+        ),
+        (
+            [
+                Started(1.0, "3.16.0", continued=True),
+                Metered(1.0, "o", "p", SUBJECT, (), (("o1", "t"), ("o2", "t"))),
+            ],
+            "the event is in the queue for 1.0 s, behind what was queued before the journal begins (at least 3 wait) "
+            "[BAT-7]",
+        ),
+    ],
+)  # fmt: skip
+def test_a_batch_that_is_full_is_not_said_to_wait_for_more(facts: list[Fact], cause: str) -> None:
+    lives = Lives()
+    first = facts[:1] if facts and isinstance(facts[0], Started) else []
+    for fact in (
+        *first,
+        Configured(1.0, (INSTANCE,)),
+        *facts[len(first) :],
+        Metered(1.0, "r", "p", SUBJECT, (), (("e", "t"),)),
+    ):
+        lives.tell(fact)
+    assert explain_life(lives.requests["r"], lives.queues, 2.0).line == f"under way: {cause}"
+
+
+def test_what_should_have_happened_long_ago_is_overdue_and_contradicts_no_setting() -> None:
+    lives = Lives()
+    for fact in (
+        Configured(0.0, (instance("http://i/events", timeout=10_000.0),)),
+        Metered(1.0, "r", "p", SUBJECT, (), (("e", "t"),)),
+    ):
+        lives.tell(fact)
+    assert "overdue" not in explain_life(lives.requests["r"], lives.queues, 2.5, 1.0).line
+    line = explain_life(lives.requests["r"], lives.queues, 300.0, 1.0).line
+    asks = "the journal's last line is from {}; does the gateway still run?"
+    assert f"overdue since {clock(2.0)}: {asks.format(clock(1.0))} [BAT-4]" in line
+    lives.tell(Sending(2.0, "p", 1, ("e",)))
+    assert explain_life(lives.requests["r"], lives.queues, 300.0, 2.0).line == (
+        "under way: its batch is being sent to the ingest endpoint http://i/events; "
+        f"overdue since {clock(12.0)}: {asks.format(clock(2.0))}"
+    )
+    lives.tell(Tried(3.0, "p", 1, 1, 1.0, ok=False, status=503, problem="answered 503"))
+    assert "overdue" not in explain_life(lives.requests["r"], lives.queues, 60.0, 3.0).line
+    line = explain_life(lives.requests["r"], lives.queues, 300.0, 3.0).line
+    assert f"overdue since {clock(73.0)}" in line
 
 
 ROUTE = Named("r1", "orders")
