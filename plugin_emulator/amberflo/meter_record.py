@@ -11,7 +11,7 @@ import orjson
 from plugin_emulator.exchange import AccessRequest
 from plugin_emulator.journal import AttributeReading, SubjectReading
 from plugin_emulator.metering_plugin import Drop
-from plugin_emulator.near_name import near_name
+from plugin_emulator.near_name import subject_not_found
 
 from .config import AmberfloConfig
 
@@ -88,12 +88,14 @@ class RecordMaker:
         headers = self._headers(pairs)
         name = config.customer_header
         value = headers.get(name.lower())
-        near = None if value is not None else near_name(name, (given for given, _ in pairs))
+        subject = SubjectReading("header", name, value)
+        if not value:
+            subject = subject_not_found(subject, pairs, access.request.query)
         dimensions = tuple(
             AttributeReading(dimension, "header", header, headers.get(header.lower()))
             for dimension, header in config.dimension_headers
         )
-        return SubjectReading("header", name, value, near), dimensions
+        return subject, dimensions
 
     def _headers(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Return the first value of each header that matters, by lower-case name, without surrounding blanks."""

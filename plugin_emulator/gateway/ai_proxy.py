@@ -75,6 +75,15 @@ class AiRoute:
             _count(tokens.get("completion_tokens")),
         )
 
+    def why_no_usage(self, status: int, upstream_status: int | str | None) -> str | None:
+        """Return why :meth:`usage` tells nothing of a request answered with ``status``; None when it tells."""
+        if upstream_status is None:
+            return f"the gateway answered {status} itself, before {PLUGIN_NAME}'s provider was asked"
+        if not isinstance(upstream_status, int) or not 200 <= upstream_status < 300:
+            verb = "refused the request with" if 400 <= status < 500 else "answered"
+            return f"{PLUGIN_NAME} {verb} {status}"
+        return None if self.config.statistics else f"{PLUGIN_NAME} counts no tokens: logging.log_statistics is off"
+
 
 def ai_route(instance: PluginInstance | None, service: Service | None) -> AiRoute | None:
     """Return what ``instance`` does on a Route of ``service``; None without an instance or a Service."""

@@ -142,6 +142,23 @@ class KeyAuth:
             return self._refuse(UNKNOWN_KEY, hide)
         return granted if hide is None else Decision(granted.identity, hide=hide)
 
+    def in_words(self, refusal: str) -> str:
+        """Return why a request was refused, with the names of the places where its key was looked for."""
+        config = self._config
+        kinds = (
+            (config.key_in_header, "header"),
+            (config.key_in_query, "query parameter"),
+            (config.key_in_body, "body member"),
+        )
+        names = ", ".join(repr(name) for name in config.key_names)
+        places = f"{' or '.join(kind for looked, kind in kinds if looked)} {names}"
+        found = {
+            NO_KEY: f"found no API key in {places}",
+            DUPLICATE_KEY: f"found more than one API key in {places}",
+            UNKNOWN_KEY: f"does not know the API key in {places}",
+        }
+        return f"key-auth {found.get(refusal, f'failed: {refusal}')}"
+
     def _refuse(self, message: str, hide: str | None = None) -> Decision:
         if self._config.anonymous is None:
             return Decision(refusal=message)

@@ -35,11 +35,13 @@ _WAITING, _READING_BODY, _ANSWERING, _DISCARDING, _CLOSED = State
 class ClientConnection(AccessPhase):
     """One connection from a client."""
 
-    __slots__ = ("_body", "_since")
+    __slots__ = ("_body", "_refusal", "_since")
 
     def __init__(self, context: ProxyContext) -> None:
         super().__init__(context)
         self._body = b""
+        #: why key-auth refused the request
+        self._refusal: str | None = None
         self._since = time()
 
     # asyncio.Protocol
@@ -67,6 +69,7 @@ class ClientConnection(AccessPhase):
         self._sent = 0
         self._plan = None
         self._identity = None
+        self._refusal = None
         self._final_status = 0
         self._request_id = f"{random.getrandbits(128):032x}"
         context = self._context
@@ -120,6 +123,7 @@ class ClientConnection(AccessPhase):
             self._admission.key_auth_ran = True
         decision = key_auth.decide(plan.method, self._headers.fields, plan.query, body)
         if decision.refusal is not None:
+            self._refusal = decision.refusal
             extra = f"WWW-Authenticate: {key_auth.challenge}\r\n" if decision.status == 401 else ""
             self._answer_error(decision.status, decision.refusal, extra)
             return False
@@ -270,7 +274,7 @@ class ClientConnection(AccessPhase):
         if self._admission is not None:
             instances = self._admitted(metering)
         if self._context.journal is not None:
-            ended = (self._started_at, self._final_status, upstream_status)
+            ended = (self._started_at, self._final_status, upstream_status, self._refusal)
             self._context.journal.ended(self._request_id, plan, identity, metering, self._admission, *ended)
         if not instances:
             return

@@ -11,12 +11,15 @@ import msgspec
 
 from plugin_emulator.gateway.entities import Consumer, GatewayState, PluginInstance, Route, Service
 from plugin_emulator.gateway.forwarding import text_of
+from plugin_emulator.gateway.gateway_plugins import KEY_AUTH
 from plugin_emulator.gateway.key_auth import Identity
 from plugin_emulator.gateway.key_auth_config import KeyAuthConfig
 from plugin_emulator.gateway.metering_instances import MeteringInstances
+from plugin_emulator.gateway.nearest_route import NearestRoute
 from plugin_emulator.gateway.plugin_conditions import Admission
-from plugin_emulator.gateway.selection_reason import why_none_runs
+from plugin_emulator.gateway.selection_reason import fits, why_none_runs
 from plugin_emulator.gateway.snapshot import Plan
+from plugin_emulator.gateway.uri import normalize
 from plugin_emulator.journal import Configured, Ended, Instance, Named, Observer, PassedOver, Started, Stopped
 from plugin_emulator.metering_plugins import BY_NAME as METERING
 
@@ -28,13 +31,27 @@ _REDACTED = "[redacted]"
 class RequestJournal:
     """Tells ``observe`` of configurations and of the requests that end."""
 
-    __slots__ = ("_by_plugin", "_named", "_observe", "_plugin_of", "_reasons")
+    __slots__ = (
+        "_by_plugin",
+        "_key_auths",
+        "_named",
+        "_nearest",
+        "_observe",
+        "_plugin_of",
+        "_reasons",
+        "_routes",
+        "_unproven",
+    )
 
     def __init__(self, observe: Observer) -> None:
         self._observe = observe
         self._by_plugin: dict[str, list[PluginInstance]] = {}
         self._plugin_of: dict[str, str] = {}
-        self._reasons: dict[tuple[object, ...], tuple[PassedOver, ...]] = {}
+        self._reasons: dict[tuple[object, ...], tuple[tuple[PassedOver, ...], tuple[str, ...]]] = {}
+        self._key_auths: list[PluginInstance] = []
+        self._unproven: dict[str, str] = {}
+        self._routes: tuple[Route, ...] = ()
+        self._nearest: NearestRoute | None = None
         self._named: dict[str, Named] = {}
 
     def started(self, version: str) -> None:
@@ -54,6 +71,9 @@ class RequestJournal:
         self._plugin_of = {each.id: each.name for each in metering}
         self._reasons.clear()
         self._named.clear()
+        self._key_auths = [each for each in state.plugins if isinstance(each.config, KeyAuthConfig)]
+        self._unproven.clear()
+        self._routes, self._nearest = state.routes, None
         keys = tuple(credential.key for credential in state.credentials)
         names = dict.fromkeys(
             name for each in state.plugins if isinstance(each.config, KeyAuthConfig) for name in each.config.key_names
@@ -70,15 +90,19 @@ class RequestJournal:
         started_at: float,
         status: int,
         upstream_status: int | str | None,
+        refusal: str | None = None,
     ) -> None:
-        """A request is over; ``admission`` is what the conditions said of it, None where none has one."""
+        """A request is over; ``admission`` is what the conditions said of it, None where none has one.
+
+        ``refusal`` is why key-auth refused it, in its own words.
+        """
         route, service = plan.chain.route, plan.chain.service
         consumer = None
         if identity is not None:
             who = identity.consumer
             consumer = self._name(identity.consumer_id, who.username or who.custom_id)
         anonymous = identity is not None and identity.credential is None
-        passed_over = self._without_instance(route, consumer, metering, anonymous=anonymous)
+        passed_over, less_specific = self._selection(route, consumer, metering, anonymous=anonymous)
         ran = metering.every
         if admission is not None:
             answers = {each: answer for each, answer in admission.answers.items() if answer is not None}
@@ -101,6 +125,10 @@ class RequestJournal:
                 anonymous,
                 ran,
                 passed_over,
+                less_specific,
+                self._unauthenticated(plan, identity, admission, refusal),
+                None if route is not None else self._near_route(plan),
+                None if plan.chain.ai is None else plan.chain.ai.why_no_usage(status, upstream_status),
             )
         )
 
@@ -113,21 +141,55 @@ class RequestJournal:
             named = self._named[id_] = Named(id_, name)
         return named
 
-    def _without_instance(
+    def _unauthenticated(
+        self, plan: Plan, identity: Identity | None, admission: Admission | None, refusal: str | None
+    ) -> str | None:
+        """Return why no Consumer was proven; None when one was, and when there is no key-auth at all."""
+        if not self._key_auths or (identity is not None and identity.credential is not None):
+            return None
+        key_auth, route = plan.chain.key_auth, plan.chain.route
+        if key_auth is None:
+            if route is None:
+                return None
+            known = self._unproven.get(route.id)
+            if known is None:
+                why = why_none_runs(KEY_AUTH, self._key_auths, route, None, anonymous=False)
+                known = self._unproven[route.id] = why.reason
+            return known
+        if admission is not None and admission.skips_key_auth:
+            return f"the condition of the {KEY_AUTH} plugin is false for this request"
+        if identity is not None:
+            return None  # the anonymous Consumer says enough
+        return None if refusal is None else key_auth.in_words(refusal)
+
+    def _near_route(self, plan: Plan) -> str | None:
+        if self._nearest is None:
+            self._nearest = NearestRoute(self._routes)
+        return self._nearest.of(plan.method, plan.host, normalize(plan.path))
+
+    def _selection(
         self, route: Route | None, consumer: Named | None, metering: MeteringInstances, *, anonymous: bool
-    ) -> tuple[PassedOver, ...]:
-        """Return for each configured plugin of which no instance was chosen why that is."""
+    ) -> tuple[tuple[PassedOver, ...], tuple[str, ...]]:
+        """Return for each configured plugin of which no instance was chosen why that is, and who gave way."""
         key = (route.id if route else None, consumer.id if consumer else None, anonymous, metering.every)
         known = self._reasons.get(key)
         if known is None:
             if len(self._reasons) >= _REMEMBERED:
                 self._reasons.clear()
             chosen = {self._plugin_of.get(instance) for instance in metering.every}
-            known = self._reasons[key] = tuple(
+            none_runs = tuple(
                 why_none_runs(plugin, instances, route, consumer, anonymous=anonymous)
                 for plugin, instances in self._by_plugin.items()
                 if plugin not in chosen
             )
+            fitting = (
+                each.id
+                for plugin in chosen
+                for each in self._by_plugin.get(plugin or "", ())
+                if each.enabled and fits(each, route, consumer)
+            )
+            gave_way = tuple(id_ for id_ in fitting if id_ not in metering.every)
+            known = self._reasons[key] = none_runs, gave_way
         return known
 
 

@@ -33,6 +33,11 @@ def why_none_runs(
     return PassedOver(plugin, rule, f"{here}: the {name} is {' and '.join(misfits)}{off}", nearest.id)
 
 
+def fits(instance: PluginInstance, route: Route | None, consumer: Named | None) -> bool:
+    """Return whether the scope of ``instance`` fits a request."""
+    return not _misfits(instance, route, consumer, anonymous=False)
+
+
 def _misfits(
     instance: PluginInstance, route: Route | None, consumer: Named | None, *, anonymous: bool
 ) -> tuple[str, ...]:

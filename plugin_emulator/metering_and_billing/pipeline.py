@@ -17,7 +17,7 @@ from ..event_ids import id_source
 from ..exchange import Exchange
 from ..journal import AttributeReading, SubjectReading
 from ..metering_plugin import Drop as Drop
-from ..near_name import near_name
+from ..near_name import subject_not_found
 from .attributes import attribute_reader, headers_of, parameters_of
 from .config import NEWEST_GATEWAY, MeteringConfig
 from .event_time import rfc3339
@@ -140,13 +140,11 @@ class Pipeline:
         wanted = self._wanted_parameters
         parameters = parameters_named(request.query, wanted) if wanted and request.query else {}
         value = self._subject.lookup(exchange, headers, parameters)
-        near = None
-        if value is None and self._subject.header:
-            near = near_name(self._subject.header, (name for name, _ in request.headers))
-        elif value is None and self._subject.parameter:
-            near = near_name(self._subject.parameter, (pair.partition("=")[0] for pair in request.query.split("&")))
+        subject = SubjectReading(source.look_up_value_in, source.field, value)
+        if not value and (self._subject.header or self._subject.parameter):
+            subject = subject_not_found(subject, request.headers, request.query)
         if not self._config.attributes:
-            return SubjectReading(source.look_up_value_in, source.field, value, near), ()
+            return subject, ()
         attributes = tuple(
             AttributeReading(
                 attribute.event_property_name,
@@ -158,7 +156,7 @@ class Pipeline:
             )
             for attribute in self._config.attributes
         )
-        return SubjectReading(source.look_up_value_in, source.field, value, near), attributes
+        return subject, attributes
 
     def _first_of_its_kind(self, key: tuple[Any, ...], exchange: Exchange) -> list[bytes] | Drop:
         """Make the event of a plain request; keep what follows its time, or the reason why there is none."""

@@ -139,7 +139,10 @@ class Mystery:
         ids = []
         for request in requests:
             headers = "".join(f"{name}: {value}\r\n" for name, value in request.get("headers", {}).items())
-            writer.write(f"GET {request['path']} HTTP/1.1\r\nHost: gateway\r\n{headers}\r\n".encode())
+            method, body = ("POST", request["body"]) if "body" in request else ("GET", "")
+            length = f"Content-Length: {len(body)}\r\n" if body else ""
+            start = f"{method} {request['path']} HTTP/1.1\r\nHost: gateway\r\n"
+            writer.write(f"{start}{length}{headers}\r\n{body}".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:-2])
             await reader.readexactly(int(fields["content-length"]))
