@@ -19,11 +19,12 @@ _LONGEST = 30.0  # seconds for an answer
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """One captured request sent again: its place among them, and the ``status`` then and now.
+    """One captured request sent again: its place, its number ``n`` in its lane, and the ``status`` then and now.
 
     ``problem`` is why there was no answer.
     """
 
+    request: int
     n: int
     lane: str
     entries: int
@@ -38,7 +39,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 def replay(
-    captured: Iterable[CapturedRequest],
+    captured: Iterable[tuple[int, CapturedRequest]],
     url: str,
     token: str | None,
     *,
@@ -46,7 +47,7 @@ def replay(
     speed: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Sent]:
-    """POST the body of each request to ``url``, one after the other, and yield how it went.
+    """POST the body of each request, given with its place, to ``url``, one after the other; yield how it went.
 
     Where the capture has a redacted secret, ``token`` takes its place in the same form, or the header is left out.
     ``new_ids`` gives each event an id of its own. ``speed`` 1 keeps the pauses of the capture, 2 halves them; None
@@ -55,14 +56,16 @@ def replay(
     before: CapturedRequest | None = None
     with requests.Session() as session:
         session.trust_env = False  # neither a proxy nor .netrc's credentials
-        for request in captured:
+        for place, request in captured:
             if before is not None and speed is not None:
                 sleep(max(0.0, request.arrived_at - before.arrived_at) / speed)
             before = request
-            yield _sent(session, request, url, token, new_ids)
+            yield _sent(session, place, request, url, token, new_ids)
 
 
-def _sent(session: requests.Session, request: CapturedRequest, url: str, token: str | None, new_ids: bool) -> Sent:
+def _sent(
+    session: requests.Session, place: int, request: CapturedRequest, url: str, token: str | None, new_ids: bool
+) -> Sent:
     body = request.body_bytes()
     status: int | None = None
     problem: str | None = None
@@ -77,7 +80,7 @@ def _sent(session: requests.Session, request: CapturedRequest, url: str, token: 
         status = answer.status_code
     except requests.RequestException as error:
         problem = type(error).__name__
-    return Sent(request.n, request.lane, len(request.verdicts), request.status, status, problem)
+    return Sent(place, request.n, request.lane, len(request.verdicts), request.status, status, problem)
 
 
 def _headers(request: CapturedRequest, token: str | None) -> dict[str, str]:

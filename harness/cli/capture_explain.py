@@ -78,10 +78,10 @@ def _lines(life: Life) -> Iterator[str]:
 
 def _told(one: Delivery) -> str:
     wait = "" if one.wait is None else f" (+{one.wait:.3f} s)"
-    lane = f" of lane {one.lane}" if one.lane else ""
     answer = "no answer" if one.status is None else f"answered {one.status}"
     fault = f" [{one.fault}]" if one.fault else ""
     batch = f"event {one.position + 1} of {one.entries}"
     relayed = "" if one.relayed is None else f" ({one.relayed.words()})"
     differs = f", but not the same: {', '.join(one.differs)}" if one.differs else ""
-    return f"{clock(one.at)}{wait}  request {one.n}{lane}, {batch}: {answer}{fault}{relayed}, {one.verdict}{differs}"
+    request = f"request {one.lane}#{one.request}"
+    return f"{clock(one.at)}{wait}  {request}, {batch}: {answer}{fault}{relayed}, {one.verdict}{differs}"

@@ -64,7 +64,7 @@ def _coloured(entry: Entry) -> bytes:
 
 
 def _text(entry: Entry) -> str:
-    number = f"{entry.lane}#{entry.n}" if entry.lane else f"#{entry.n}"
+    number = f"{entry.lane}#{entry.request}"
     texts: list[Any] = [entry.subject, entry.type, entry.id]
     line = _FORM.format(clock(entry.arrived_at), number, entry.verdict, *map(_shown, texts))
     return line if entry.relayed is None else f"{line}  {_shown(entry.relayed.words())}"

@@ -47,9 +47,9 @@ def command(
     if token == "":
         raise CannotContinue(f"environment variable {token_env} is not set, or empty; --token-env names it")
     chosen = (
-        request
-        for request in CaptureReader(capture).requests()
-        if request.method == "POST"
+        (row.place, request)
+        for row in CaptureReader(capture).rows()
+        if (request := row.request()).method == "POST"
         and request.verdicts
         and (not lane or request.lane in lane)
         and (not accepted or (request.status is not None and 200 <= request.status < 300))
@@ -66,7 +66,7 @@ def command(
 
 
 def _line(sent: Sent) -> str:
-    number = f"{sent.lane}#{sent.n}" if sent.lane else f"#{sent.n}"
+    number = f"{sent.lane}#{sent.request}"
     then = "no answer" if sent.status_then is None else str(sent.status_then)
     now = sent.problem or str(sent.status)
     return f"{number} {sent.entries} events: {now} (then {then})"

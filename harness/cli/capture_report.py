@@ -22,6 +22,6 @@ def command(capture: Path, out: str) -> None:
     summary = CaptureSummary()
     with reading():
         for row in CaptureReader(capture).rows():
-            summary.add(row.request(), row.outline().subjects)
+            summary.add(row.place, row.request(), row.outline().subjects)
     with output_file(out) as file:
         file.write(capture_page(summary, f"Capture {capture.name}").encode())

@@ -122,6 +122,7 @@ def _document(record: CapturedRequest, receipt: Receipt) -> dict[str, Any]:
         for event, verdict in zip(receipt.events, receipt.verdicts, strict=True)
     ]
     return {
+        "request": receipt.place,
         "n": record.n,
         "lane": record.lane,
         "status": record.status,
@@ -137,7 +138,7 @@ def _finding(finding: Any) -> dict[str, str]:
 
 
 def _line(record: CapturedRequest, receipt: Receipt) -> Text:
-    text = Text(f"#{record.n} ")
+    text = Text(f"#{receipt.place} ")
     if record.lane:
         text.append(f"[{_shown(record.lane)}] ")
     status = "no answer" if record.status is None else str(record.status)

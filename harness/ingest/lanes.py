@@ -113,8 +113,8 @@ Observer = Callable[[CapturedRequest, Receipt], None]
 class Lanes:
     """All lanes of one ingest process, over one capture file.
 
-    ``observer`` is told of each request once it is captured; ``complain`` gets a line when the capture begins to take
-    none. Not safe for several threads at once.
+    ``observer`` is told of each request once it is captured, with its place; ``complain`` gets a line when the
+    capture begins to take none. Not safe for several threads at once.
 
     The lane without a name knows what the capture has of it from earlier runs; its numbers begin with 1. Raises
     CaptureError and CaptureFormatError when that cannot be read.
@@ -244,7 +244,7 @@ class Lanes:
             lane.places.append(place)
             lane.notify()
         if self._observer is not None:
-            self._observer(record, receipt)
+            self._observer(record, dataclasses.replace(receipt, place=place))
 
 
 @dataclass(frozen=True, slots=True)

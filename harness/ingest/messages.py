@@ -62,7 +62,7 @@ class Receipt:
 
     ``verdicts[i]`` belongs to ``events[i]``, the parsed body's i-th event. ``findings`` are those on the request as a
     whole. ``answer`` is None when a fault leaves the client without one. ``keys`` are the memory's marks for the
-    events taken in with this request.
+    events taken in with this request. ``place`` is where the capture has the request, 0 until it is written.
     """
 
     answer: Answer | None
@@ -70,6 +70,7 @@ class Receipt:
     events: Sequence[Any] = ()
     findings: tuple[Finding, ...] = ()
     keys: Sequence[int] = ()
+    place: int = 0
 
     def count(self, outcome: Outcome) -> int:
         """Return how many events have the verdict ``outcome``."""

@@ -41,10 +41,10 @@ _NEAR = 36  # a status is written beside its mark unless the next one is nearer
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One request: ``at`` in seconds since the epoch, number, lane, entries, status, fault, relay and verdicts."""
+    """One request: ``at`` in seconds since the epoch, place, lane, entries, status, fault, relay and verdicts."""
 
     at: float
-    n: int
+    place: int
     lane: str
     entries: int
     status: int | None
@@ -73,7 +73,7 @@ class Try:
         answer = "no answer" if self.status is None else str(self.status)
         fault = f" ({self.fault})" if self.fault else ""
         relayed = f", {visible(self.relayed.words())}" if self.relayed is not None else ""
-        return f"{self.at - start:.6g} s: request {self.n}, {self.entries} events, {answer}{fault}{relayed}"
+        return f"{self.at - start:.6g} s: request {self.place}, {self.entries} events, {answer}{fault}{relayed}"
 
 
 @dataclass(slots=True)
@@ -101,11 +101,11 @@ class CaptureSummary:
     verdicts: Counter[str] = field(default_factory=Counter)
     subjects: Counter[str] = field(default_factory=Counter)
     batches: dict[tuple[str, bytes], list[Try]] = field(default_factory=dict)
-    findings: list[tuple[CapturedRequest, int | None, str]] = field(default_factory=list)
+    findings: list[tuple[str, int | None, str]] = field(default_factory=list)
     relays: dict[tuple[str, int | None], Relays] = field(default_factory=dict)
 
-    def add(self, request: CapturedRequest, subjects: Sequence[str | None]) -> None:
-        """Take in one request with the subjects of its events."""
+    def add(self, place: int, request: CapturedRequest, subjects: Sequence[str | None]) -> None:
+        """Take in the request at ``place`` with the subjects of its events."""
         self.requests += 1
         self.verdicts.update(verdict.verdict for verdict in request.verdicts)
         for subject, verdict in zip(subjects, request.verdicts, strict=False):
@@ -114,7 +114,7 @@ class CaptureSummary:
         key = (request.lane, hashlib.blake2b(request.body_bytes(), digest_size=16).digest())
         made = Try(
             request.arrived_at,
-            request.n,
+            place,
             request.lane,
             len(request.verdicts),
             request.status,
@@ -129,8 +129,9 @@ class CaptureSummary:
         each = [(index, one) for index, verdict in enumerate(request.verdicts) for one in verdict.findings]
         for index, finding in (*found, *each):
             if len(self.findings) < MOST_FINDINGS:
-                place = f" {finding.pointer}" if finding.pointer else ""
-                self.findings.append((request, index, f"{finding.rule}{place}: {finding.message}"))
+                at = f" {finding.pointer}" if finding.pointer else ""
+                name = f"{request.lane}#{place}"
+                self.findings.append((name, index, f"{finding.rule}{at}: {finding.message}"))
 
 
 def capture_page(summary: CaptureSummary, title: str) -> str:
@@ -175,7 +176,7 @@ def _timeline(batches: dict[tuple[str, bytes], list[Try]]) -> str:
     for index, tries in enumerate(shown):
         y = _TOP + index * _ROW + _ROW / 2
         lane = f"{tries[0].lane} " if tries[0].lane else ""
-        name = visible(f"{lane}#{tries[0].n}")[:20]
+        name = visible(f"{lane}#{tries[0].place}")[:20]
         drawn.append(f'<text class="label" x="0" y="{y + 4}">{as_text(name)}</text>')
         drawn += _batch(tries, start, axis, y)
     words = as_text(f"{len(every)} batches, {sum(map(len, every))} requests")
@@ -239,10 +240,7 @@ def _relays(relays: dict[tuple[str, int | None], Relays]) -> str:
 def _findings(summary: CaptureSummary) -> str:
     if not summary.findings:
         return "<p>None.</p>"
-    rows = [
-        (f"{request.lane} #{request.n}".strip(), "" if index is None else str(index + 1), words)
-        for request, index, words in summary.findings
-    ]
+    rows = [(name, "" if index is None else str(index + 1), words) for name, index, words in summary.findings]
     return _table(("request", "event", "finding"), rows)
 
 

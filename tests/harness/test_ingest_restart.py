@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from ingest_as_process import TOKEN, Ingest
+from rich.console import Console
 
 from harness.capture.reader import CaptureReader
 from harness.capture.store import CaptureWriter
+from harness.cli.main import main
 from harness.ingest import earlier_runs
 from harness.ingest.apis import APIS
+from harness.ingest.console import IngestConsole
 from harness.ingest.core import IngestSettings
 from harness.ingest.faults import FaultScript
 from harness.ingest.lanes import Lanes
@@ -120,6 +123,25 @@ def test_the_mark_of_an_entry_is_the_one_that_its_judge_makes() -> None:
             judge = api.judge(lenient=False, thorough=thorough)
             for _ in range(2):  # the second time by what was learned the first time
                 assert list(judge.judge(json.dumps([entry]).encode()).keys) == [mark]
+
+
+def test_each_request_has_a_number_of_its_own_after_a_restart_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c"
+    for id_ in ("1", "2"):
+        with CaptureWriter(path) as capture:
+            console = IngestConsole(Console(highlight=False))
+            received(Lanes(capture, IngestSettings(), FaultScript(), console.request), event(id_))
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["#1", "#2"]
+    for verb in (["list"], ["explain", "2"], ["replay", "--to", "http://127.0.0.1:9/events"]):
+        with pytest.raises(SystemExit):
+            main(["capture", *verb, "--capture", str(path)])
+        assert "#2" in capsys.readouterr().out, verb
+    with pytest.raises(SystemExit):
+        main(["capture", "replay", "--to", "http://127.0.0.1:9/events", "--json", "--capture", str(path)])
+    assert [json.loads(line)["request"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
 
 
 def post(port: int, body: Any) -> int:

@@ -125,8 +125,8 @@ export class EventList {
     row.element.dataset.verdict = known === undefined ? "" : known[5];
   }
 
-  #values([, , n, lane, at, verdict, status, subject, type, id]) {
-    const request = `${lane}#${n}`;
+  #values([place, , , lane, at, verdict, status, subject, type, id]) {
+    const request = `${lane}#${place}`;
     const answer = status === null ? "none" : String(status);
     return [this.days ? stamp(at) : clock(at), verdict, subject, type, id, request, answer].map(visible);
   }

@@ -113,7 +113,7 @@ export class Explanation {
       {},
       make("span", { class: "when", title: `${stamp(one.at)} UTC` }, `${clock(one.at)}${wait}`),
       " ",
-      this.#requestLink(one.request, `request ${one.lane}#${one.n}`),
+      this.#requestLink(one.request, `request ${one.lane}#${one.request}`),
       `, event ${one.position + 1} of ${count(one.entries)}: `,
       visible(`${answer}${fault}, `),
       make("span", { class: `verdict-name ${one.verdict}` }, one.verdict),
@@ -182,8 +182,8 @@ export class Explanation {
       parts.push(make("button", { type: "button", click: only }, `List its ${counted(told.entries, "event")}`));
     }
     if (told.tries.length > 1) {
-      const tries = told.tries.map(([place, n, at, status]) => {
-        const words = `${clock(at)} request ${told.lane}#${n}: ${status === null ? "no answer" : `answered ${status}`}`;
+      const tries = told.tries.map(([place, , at, status]) => {
+        const words = `${clock(at)} request ${told.lane}#${place}: ${status === null ? "no answer" : `answered ${status}`}`;
         return make("li", {}, place === told.place ? make("b", {}, visible(words)) : this.#requestLink(place, words));
       });
       parts.push(make("h3", {}, "Tries of this batch"), make("ol", { class: "steps" }, ...tries));
@@ -203,6 +203,6 @@ export class Explanation {
       make("h3", {}, "Headers"), make("pre", { tabindex: 0, "aria-label": "Headers" }, headers),
       make("h3", {}, "Body"), make("pre", { tabindex: 0, "aria-label": "Body" }, told.body),
     );
-    return [visible(`Request ${told.lane}#${told.n}`), parts];
+    return [visible(`Request ${told.lane}#${told.place}`), parts];
   }
 }

@@ -123,7 +123,7 @@ export class Timeline {
     const shapes = [];
     for (const [lane, entries, tries] of this.data.batches) {
       const seen = tries
-        .map(([place, n, at, status, fault], index) => ({ place, n, at, status, fault, index, x: this.x(at) }))
+        .map(([place, , at, status, fault], index) => ({ place, at, status, fault, index, x: this.x(at) }))
         .filter((one) => one.at >= this.data.start && one.at <= this.data.end);
       if (seen.length === 0) continue;
       const row = ends.findIndex((end) => end < seen[0].x - 12);
@@ -155,7 +155,7 @@ export class Timeline {
     const answer = one.status === null ? "no answer" : `answered ${one.status}`;
     const fault = one.fault === null ? "" : ` (${one.fault})`;
     const words = visible(
-      `${clock(one.at)}: request ${lane}#${one.n}, try ${one.index + 1} of ${all}, ${counted(entries, "event")}, ` +
+      `${clock(one.at)}: request ${lane}#${one.place}, try ${one.index + 1} of ${all}, ${counted(entries, "event")}, ` +
         `${answer}${fault}`,
     );
     const { x } = one;
