@@ -17,6 +17,7 @@ from harness.journal.file import JournalReader
 from harness.journal.joining import Attempt, attempts_of
 from harness.journal.judgement import DISPUTED, Judged, judged, judged_by_the_endpoint, judged_without_event
 from harness.journal.lives import EventLife, Lives, RequestLife
+from harness.journal.redaction import entry_without_secrets
 from harness.journal.story import Moment, story_of
 from plugin_emulator.journal import Ended, Instance, Metered
 
@@ -152,7 +153,7 @@ def _of_a_request(
         cause = named(verdict.plugin, result.cause) if several else result.cause
         of_plugins.setdefault(verdict.plugin, (result, cause))
     (decisive, cause), *others = of_plugins.values()
-    events = [_event(each, arrived, attempts) for each in results if each.event is not None]
+    events = [_event(each, request, arrived, attempts) for each in results if each.event is not None]
     events += [_entry(life) for life in carried]
     sentences = (one.disagreement for event in events for one in event.attempts if one.disagreement is not None)
     return Account(
@@ -171,17 +172,20 @@ def _of_a_request(
     )
 
 
-def _event(result: Judged, arrived: dict[str, list[Life]], attempts: dict[str, tuple[Attempt, ...]]) -> EventAccount:
+def _event(
+    result: Judged, request: RequestLife, arrived: dict[str, list[Life]], attempts: dict[str, tuple[Attempt, ...]]
+) -> EventAccount:
     event = result.event
     assert event is not None
     entries = arrived.get(event.id, [])
+    metered = next(each for each in request.metered if each.instance == event.instance)
     batch = event.batch
     return EventAccount(
         event.id,
         result.outcome,
         result.cause,
         result.rule,
-        entries[0].entry if entries else None,
+        entry_without_secrets(entries[0].entry, metered) if entries else None,
         event.instance,
         event.queued_at,
         None if batch is None else batch.number,

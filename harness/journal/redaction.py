@@ -1,12 +1,13 @@
-"""What must not be in a journal: values of headers and parameters that carry a secret."""
+"""What must not be in a journal, nor be told with its help: values of headers and parameters that carry a secret."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-from harness.capture.redaction import REDACTED, is_secret_name
+from harness.capture.redaction import REDACTED, SHORTEST_SECRET, is_secret_name
 from plugin_emulator.journal import AttributeReading, Configured, Fact, Metered, Observer, SubjectReading
 
 
@@ -51,3 +52,43 @@ def _redacted(fact: Metered, is_secret: Callable[[str | None], bool]) -> Metered
         for each in fact.attributes
     )
     return msgspec.structs.replace(fact, subject=subject, attributes=shown)
+
+
+def entry_without_secrets(entry: Any, metered: Metered) -> Any:
+    """Return a captured event or meter record without the values that the journal left out of ``metered``.
+
+    They are where the plugin put them, and are hidden wherever else the entry has them.
+    """
+    if not isinstance(entry, dict):
+        return entry
+    secrets = sorted(set(_hidden_values(entry, metered)), key=len, reverse=True)
+    return _without(entry, secrets) if secrets else entry
+
+
+def _hidden_values(entry: dict[str, Any], metered: Metered) -> Iterator[str]:
+    if metered.subject.value == REDACTED:
+        yield from _texts(entry, ("subject", "customerId"))
+    names = [each.name for each in metered.attributes if each.value == REDACTED]
+    for part in ("data", "dimensions"):
+        if isinstance(entry.get(part), dict):
+            yield from _texts(entry[part], names)
+
+
+def _texts(members: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        value = members.get(name)
+        if isinstance(value, str) and value not in ("", REDACTED):
+            yield value
+
+
+def _without(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(each, secrets) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without(each, secrets) for each in value]
+    if not isinstance(value, str):
+        return value
+    for secret in secrets:
+        if value == secret or len(secret) >= SHORTEST_SECRET:
+            value = value.replace(secret, REDACTED)
+    return value

@@ -24,6 +24,7 @@ from harness.journal.both_sides import Account, Investigation, investigate
 from harness.journal.file import encode
 from harness.journal.joining import attempts_of
 from plugin_emulator.journal import (
+    AttributeReading,
     Configured,
     Ended,
     Fact,
@@ -83,6 +84,20 @@ class Told:
 @pytest.fixture
 def told(tmp_path: Path) -> Told:
     return Told(tmp_path)
+
+
+Verb = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def verb(capsys: pytest.CaptureFixture[str]) -> Verb:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main([*arguments])
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
 
 
 def joined(account: Account) -> list[tuple[int | None, int | None]]:
@@ -292,6 +307,24 @@ def test_a_relay_without_an_answer_is_told(told: Told) -> None:
     assert alone.line.startswith("disputed: not known to be billed: 1 delivery, the last one passed on")
 
 
+def test_a_value_that_the_journal_left_out_is_not_shown_from_the_capture(told: Told, verb: Verb) -> None:
+    subject = SubjectReading("header", "authorization", "[redacted]")
+    key = AttributeReading("key", "header", "x-api-key", "[redacted]")
+    facts = (*BEGINNING[:3], Metered(10.0, "r-1", "p", subject, (key,), (("e-1", "t"),)), BEGINNING[4])
+    data = {"key": "k1", "tenant": "acme", "again": "for Bearer SEKRET-12345"}
+    event = {"id": "e-1", "source": "k", "type": "t", "subject": "Bearer SEKRET-12345", "data": data}
+    account = told((*facts, tried(1, 10.2, 202)), came(10.15, body=json.dumps(event)))
+    (told_event,) = account.events
+    assert told_event.entry["data"] == {"key": "[redacted]", "tenant": "acme", "again": "for [redacted]"}
+    files = ["--capture", str(told.capture), "--journal", str(told.journal)]
+    for arguments in (["explain", "r-1"], ["explain", "r-1", "--json"], ["capture", "explain", "e-1"]):
+        code, out, _ = verb(*arguments, *files)
+        assert code == 0
+        assert "[redacted]" in out
+        assert "SEKRET" not in out
+        assert '"k1"' not in out
+
+
 def test_one_side_alone_is_enough(told: Told) -> None:
     told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
     (gateways,) = investigate(None, told.journal, "e-1").accounts
@@ -352,20 +385,6 @@ def test_whatever_happens_on_the_way_each_try_is_joined_with_its_own_request(
         at += took + wait
     attempts = attempts_of(tries, deliveries)
     assert [(each.tried and each.tried.number, each.delivery and each.delivery.n) for each in attempts] == truth
-
-
-Verb = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def verb(capsys: pytest.CaptureFixture[str]) -> Verb:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([*arguments])
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
 
 
 def test_both_verbs_print_the_same_account(told: Told, verb: Verb) -> None:
