@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,9 @@ def _of_a_request(
             continue
         event = verdict.event
         tries = [] if event.batch is None else event.batch.every or []
-        sent = attempts[event.id] = attempts_of(tries, _deliveries(arrived.get(event.id, [])), captured=captured)
+        deliveries = _deliveries(arrived.get(event.id, []))
+        sent = attempts_of(tries, deliveries, captured=captured, untold=_untold(event))
+        attempts[event.id] = sent
         results.append(judged(verdict, request, sent, captured=captured))
     of_plugins: dict[str, tuple[Judged, str]] = {}
     several = len({verdict.plugin for verdict in verdicts}) > 1
@@ -170,6 +173,17 @@ def _of_a_request(
         story_of(request, {event.id or "": event.attempts for event in events}),
         tuple(line_of(other.outcome, its_cause, other.rule) for other, its_cause in others),
     )
+
+
+def _untold(event: EventLife) -> tuple[float, float] | None:
+    """Return between which times a try of an event may have begun of which the journal has no line; None: none."""
+    lost, batch = event.lost, event.batch
+    since = event.queued_at if batch is None else batch.latest[-1].at if batch.latest else batch.formed_at
+    if lost is None:
+        return None if event.settled else (since, math.inf)
+    if lost.rule == "LIF-1":  # when it was killed is not known
+        return since, math.inf
+    return (since, lost.at) if lost.rule == "LIF-2" and batch is not None else None
 
 
 def _event(

@@ -30,25 +30,32 @@ def _only_behind(delivery: Delivery) -> bool:
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """One time that an event was sent: the gateway's try, and the same as the ingest endpoint saw it.
 
-    Without ``delivery`` it is not in the capture, without ``tried`` the gateway knows nothing of it.
+    Without ``delivery`` it is not in the capture, without ``tried`` the gateway has told nothing of its end: then
+    ``untold`` is its number when it may be a try under way, None when it can be no try of the gateway.
     ``disagreement`` is in words; None where the two say the same.
     """
 
     tried: Tried | None = None
     delivery: Delivery | None = None
+    untold: int | None = None
     disagreement: str | None = None
 
 
 def attempts_of(
-    tries: Sequence[Tried], deliveries: Sequence[Delivery], *, captured: bool = True
+    tries: Sequence[Tried],
+    deliveries: Sequence[Delivery],
+    *,
+    captured: bool = True,
+    untold: tuple[float, float] | None = None,
 ) -> tuple[Attempt, ...]:
     """Join the tries of an event's batch with the event's deliveries, both in their order.
 
     They are joined by time, and by what was answered; where not one fits in time, by the answers alone. (Event ids
     are the same already; a try that never reached the endpoint has no delivery.) Unless ``captured`` there is nothing
-    to disagree with.
+    to disagree with. Between the times ``untold`` (seconds since the epoch) the gateway may have begun tries of which
+    it has told nothing yet; None: it has told of all.
     """
-    pairs = _pairs(tries, deliveries, in_time=True) or _pairs(tries, deliveries, in_time=False)
+    pairs = _pairs(tries, deliveries, untold, in_time=True) or _pairs(tries, deliveries, untold, in_time=False)
     paired = set(pairs.values())
     attempts: list[Attempt] = []
     place = 0
@@ -59,6 +66,12 @@ def attempts_of(
             until = place
             while until < len(tries) and until not in paired and tries[until].at < delivery.at:
                 until += 1
+        elif number >= len(tries):
+            attempts += [Attempt(tried) for tried in tries[place:]]
+            before = tries[-1].number if tries else 0
+            attempts.append(Attempt(None, delivery, before + 1 + number - len(tries)))
+            place = len(tries)
+            continue
         else:
             until = number
         attempts += [Attempt(tried) for tried in tries[place:until]]
@@ -66,13 +79,17 @@ def attempts_of(
         place = until if number is None else until + 1
     attempts += [Attempt(tried) for tried in tries[place:]]
     return tuple(
-        msgspec.structs.replace(each, disagreement=_disagreement(each, attempts)) if tries and captured else each
+        msgspec.structs.replace(each, disagreement=_disagreement(each, attempts))
+        if (tries or untold) and captured
+        else each
         for each in attempts
     )
 
 
-def _pairs(tries: Sequence[Tried], deliveries: Sequence[Delivery], *, in_time: bool) -> dict[int, int]:
-    """Return the index of a try for the index of each delivery that has one."""
+def _pairs(
+    tries: Sequence[Tried], deliveries: Sequence[Delivery], untold: tuple[float, float] | None, *, in_time: bool
+) -> dict[int, int]:
+    """Return the index of a try for the index of each delivery that has one: beyond the last one of an untold try."""
     pairs: dict[int, int] = {}
     free = 0
     for index, delivery in enumerate(deliveries):
@@ -83,6 +100,8 @@ def _pairs(tries: Sequence[Tried], deliveries: Sequence[Delivery], *, in_time: b
             score = _likeness(tries[candidate], delivery, in_time=in_time)
             if score > best:
                 best, number = score, candidate
+        if untold is not None and _likely_untold(delivery, untold, in_time=in_time) > best:
+            number = max(free, len(tries))
         if number is not None:
             pairs[index] = number
             free = number + 1
@@ -100,6 +119,15 @@ def _likeness(tried: Tried, delivery: Delivery, *, in_time: bool) -> float:
     return 0.0 if off > _TOLERANCE else 4 / (1 + off / _NEAR) + answered
 
 
+def _likely_untold(delivery: Delivery, untold: tuple[float, float], *, in_time: bool) -> float:
+    """Return how well a delivery fits a try of which the gateway has told nothing yet, 0 when it does not."""
+    since, until = untold
+    off = max(since - delivery.at, delivery.at - until, 0.0)
+    if not in_time:
+        return 0.5  # less than any answer that fits
+    return 0.0 if off > _TOLERANCE else 4 / (1 + off / _NEAR) + 1.0
+
+
 def _off(tried: Tried, delivery: Delivery) -> float:
     """Return by how many seconds an arrival lies outside of the time of a try."""
     return max(tried.at - tried.took - delivery.at, delivery.at - tried.at, 0.0)
@@ -107,6 +135,8 @@ def _off(tried: Tried, delivery: Delivery) -> float:
 
 def _disagreement(attempt: Attempt, attempts: Sequence[Attempt]) -> str | None:
     tried, delivery = attempt.tried, attempt.delivery
+    if attempt.untold is not None:
+        return None
     if tried is None and delivery is not None:
         return f"request #{delivery.n} is none of the gateway's tries: a replay, or another gateway?"
     if tried is not None and delivery is None:

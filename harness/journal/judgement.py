@@ -78,6 +78,14 @@ def _taken(same: Judged, request: RequestLife, taken: Attempt, deliveries: list[
     """The endpoint has accepted the event, whatever the gateway knows of that."""
     assert taken.delivery is not None
     duplicates = sum(each.verdict == "duplicate" for each in deliveries if each is not taken.delivery)
+    if same.outcome == Outcome.UNDER_WAY and taken.untold is not None:
+        metered = next(each for each in request.metered if same.event and each.instance == same.event.instance)
+        held = ", which is held back by its fault script" if taken.delivery.fault == "delay" else ""
+        cause = (
+            f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request #{taken.delivery.n}, "
+            f"and the gateway waits for the answer to it (try {taken.untold}){held}"
+        )
+        return Judged(Outcome.BILLED, cause, None, same.event)
     if same.outcome != Outcome.BILLED:
         metered = next(each for each in request.metered if same.event and each.instance == same.event.instance)
         cause = (

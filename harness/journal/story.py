@@ -60,14 +60,35 @@ def _when(attempt: Attempt, delivery: Delivery) -> float:
 
 
 def _told(parts: list[tuple[str, Attempt, Delivery]]) -> str:
-    first = parts[0][2]
+    _, attempt, first = parts[0]
     lane = f" of lane {first.lane}" if first.lane else ""
-    of_try = f" (try {parts[0][1].tried.number})" if parts[0][1].tried is not None else ""
-    answer = "no answer" if first.status is None else f"answered {first.status}"
     fault = f" [{first.fault}]" if first.fault else ""
     verdicts = [f"event {one.position + 1} of {one.entries} {_judged(one)}" for _, _, one in parts]
     findings = f" ({_found(first.request_findings)})" if first.request_findings else ""
-    return f"request #{first.n}{lane}{of_try}: {answer}{fault}{_relayed(first)}; {', '.join(verdicts)}{findings}"
+    answer = f"{_answer(attempt, first)}{fault}{_relayed(first)}"
+    return f"request #{first.n}{lane}{_of_try(attempt)}: {answer}; {', '.join(verdicts)}{findings}"
+
+
+def _of_try(attempt: Attempt) -> str:
+    if attempt.untold is not None:
+        return f" (try {attempt.untold}, under way)"
+    return "" if attempt.tried is None else f" (try {attempt.tried.number})"
+
+
+def _answer(attempt: Attempt, delivery: Delivery) -> str:
+    """Return what was answered; the capture has a request before its answer is held back."""
+    if delivery.status is None:
+        return "no answer"
+    if delivery.fault != "delay":
+        return f"answered {delivery.status}"
+    if attempt.untold is not None:
+        return f"the answer {delivery.status} is held back"
+    tried = attempt.tried
+    heard = tried is not None and tried.status == delivery.status
+    length = (
+        f" for {seconds(tried.at - max(delivery.at, tried.at - tried.took))}" if tried is not None and heard else ""
+    )
+    return f"the answer {delivery.status} was held back{length}"
 
 
 def _relayed(delivery: Delivery) -> str:

@@ -236,6 +236,81 @@ def test_a_delivery_that_is_none_of_the_gateways_tries_is_named(told: Told) -> N
     assert account.outcome == "billed"
 
 
+@pytest.mark.parametrize(
+    ("tries", "requests", "pairs", "line"),
+    [
+        ((), [came(10.15, status=202)], [(None, 1, 1)], "waits for the answer to it (try 1)"),
+        (
+            (tried(1, 10.2, 503),),
+            [came(10.15, "refused", 503), came(10.25, "refused", 503)],
+            [(1, 1, None), (None, 2, 2)],
+            "try 1 failed and another one follows",
+        ),
+        (
+            (tried(1, 10.2, None, "cannot be reached"),),
+            [came(10.25, status=202)],
+            [(1, None, None), (None, 1, 2)],
+            "accepted the event with request #1, and the gateway waits for the answer to it (try 2)",
+        ),
+        (
+            (tried(1, 10.2, 503),),
+            [came(10.15, "refused", 503), came(10.25, "refused", 503), came(10.28)],
+            [(1, 1, None), (None, 2, 2), (None, 3, 3)],
+            "accepted the event with request #3, and the gateway waits for the answer to it (try 3)",
+        ),
+    ],
+)
+def test_a_request_that_comes_after_the_last_try_told_is_a_try_under_way(
+    told: Told, tries: tuple[Tried, ...], requests: list[CapturedRequest], pairs: list[Any], line: str
+) -> None:
+    account = told((*BEGINNING, *tries), *requests)
+    (event,) = account.events
+    assert [
+        (each.tried and each.tried.number, each.delivery and each.delivery.n, each.untold) for each in event.attempts
+    ] == pairs
+    assert account.disagreements == ()
+    assert line in account.line
+    last = pairs[-1]
+    assert any(step.text.startswith(f"request #{last[1]} (try {last[2]}, under way)") for step in account.steps)
+
+
+def test_a_request_that_comes_before_the_line_of_its_batch_is_a_try_under_way(told: Told) -> None:
+    account = told(BEGINNING[:4], came(10.02))
+    assert account.disagreements == ()
+    assert "(try 1)" in account.line
+
+
+def test_where_no_try_can_be_under_way_a_request_more_is_none_of_the_gateways(told: Told) -> None:
+    lost = Lost(10.2, "p", ("e-1",), "RET-2", "max_retry_time is over", 1)
+    account = told((*BEGINNING, tried(1, 10.2, 503), lost), came(10.15, "refused", 503), came(10.6))
+    assert account.disagreements == ("request #2 is none of the gateway's tries: a replay, or another gateway?",)
+    stopped = Lost(10.6, "p", ("e-1",), "LIF-2", "the gateway was stopped", 1)
+    account = told((*BEGINNING, tried(1, 10.2, 503), stopped), came(10.15, "refused", 503), came(10.5))
+    assert account.disagreements == ()
+    account = told((*BEGINNING, tried(1, 10.2, 503), stopped), came(10.15, "refused", 503), came(15.0))
+    assert len(account.disagreements) == 1
+
+
+def test_an_answer_that_is_held_back_is_not_told_as_given(told: Told) -> None:
+    held = came(10.15, fault="delay")
+    account = told(BEGINNING, held)
+    assert account.line == (
+        "billed: to 'acme'; the ingest endpoint accepted the event with request #1, and the gateway waits for the "
+        "answer to it (try 1), which is held back by its fault script"
+    )
+    assert "request #1 (try 1, under way): the answer 202 is held back [delay]; event 1 of 1 accepted" in [
+        step.text for step in account.steps
+    ]
+    account = told((*BEGINNING, tried(1, 12.15, 202, took=2.05)), held)
+    assert "request #1 (try 1): the answer 202 was held back for 2.0 s [delay]; event 1 of 1 accepted" in [
+        step.text for step in account.steps
+    ]
+    account = told((*BEGINNING, tried(1, 11.1, None, "gave no answer within 1000 ms", took=1.0)), held)
+    assert "request #1 (try 1): the answer 202 was held back [delay]; event 1 of 1 accepted" in [
+        step.text for step in account.steps
+    ]
+
+
 def test_a_request_without_an_event_whose_id_the_capture_has_all_the_same_is_disputed(told: Told) -> None:
     dropped = Metered(10.0, "r-1", "p", SubjectReading("header", "x"), rule="DRP-1", reason="no header 'x'")
     account = told((*BEGINNING[:3], dropped), came(10.15))
