@@ -24,6 +24,11 @@ _ENDED = b'{"fact":"request"'
 _FEW = 20
 
 
+#: How a journal begins, and an SQLite database, which a capture is.
+BEGINNING = b'{"fact":"'
+_CAPTURE = b"SQLite format 3\0"
+
+
 class JournalError(Exception):
     """A journal that cannot be written, or read; in one line with the file's name."""
 
@@ -65,7 +70,7 @@ class JournalReader:
     """A journal, with its older generation where there is one, held open; use it as a context manager.
 
     A gateway may be writing it, and begin a new generation, meanwhile: whatever is read once can be read again.
-    Raises JournalError when it cannot be read.
+    Raises JournalError when it cannot be read, or begins like something else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +78,12 @@ class JournalReader:
         self._written = is_written(path)
         try:
             self._files = _opened(path)
+            for each, file in self._files:
+                try:
+                    _look_at(each, file.read(2 * len(_CAPTURE)))
+                except JournalError:
+                    self._close()
+                    raise
         except OSError as error:
             raise JournalError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -82,6 +93,9 @@ class JournalReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for _, file in self._files:
             file.close()
 
@@ -129,6 +143,15 @@ def _opened(path: Path) -> list[tuple[Path, BinaryIO]]:
             return files
         for _, file in files:  # a new generation began between the two: both are the same file
             file.close()
+
+
+def _look_at(path: Path, beginning: bytes) -> None:
+    """Raise JournalError for a file that begins like something else than a journal."""
+    if beginning.startswith(_CAPTURE):
+        raise JournalError(f"{path}: is not a journal but a capture, or another database: give it with --capture")
+    start = b"".join(beginning.split())[: len(BEGINNING)]
+    if start != BEGINNING[: len(start)]:
+        raise JournalError(f"{path}: is not a journal; give what kong-metering gateway --journal wrote")
 
 
 def _facts(path: Path, file: BinaryIO, holding: bytes, ended: list[bytes]) -> Iterator[Fact]:

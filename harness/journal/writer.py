@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from harness.journal.file import JournalError, encode_line, generation_before
+from harness.journal.file import BEGINNING, JournalError, encode_line, generation_before
 from harness.journal.lock import is_written, lock
 from plugin_emulator.journal import Configured, Fact, Lost, Sending, Started, Stopped, Tried, UnderWay
 
@@ -26,7 +26,6 @@ MAX_WAITING = 1 << 16
 #: The least limit, in bytes: two generations, of each of which what waits in memory is a small part.
 LEAST_LIMIT = 1_000_000
 
-_BEGINNING = b'{"fact":"'
 #: What a generation begins with.
 _BEGINNINGS = (Started, Configured)
 #: What part of it may be taken up by the batches under way.
@@ -215,8 +214,8 @@ def _whole_lines(path: Path) -> int:
         size = os.fstat(file.fileno()).st_size
         if not size:
             return 0
-        beginning = file.read(len(_BEGINNING))
-        if beginning != _BEGINNING[: len(beginning)]:
+        beginning = file.read(len(BEGINNING))
+        if beginning != BEGINNING[: len(beginning)]:
             raise JournalError(f"{path}: is not a journal; choose another file")
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
             whole = mapped.rfind(b"\n") + 1

@@ -21,6 +21,7 @@ import pytest
 from mystery import FOLDER, state_file
 from rich.console import Console
 
+from harness.capture.store import CaptureWriter
 from harness.cli.main import main
 from harness.journal.live_view import LiveView
 from harness.journal.writer import JournalWriter
@@ -178,6 +179,13 @@ def test_a_gateway_that_is_stopped_at_once_says_which_events_it_took_with_it(
         (["--journal", "{folder}/empty", "--last"], "empty: has no request yet"),
         (["--journal", "{folder}/empty", "abc"], "empty: has neither a request nor an event with the id 'abc'"),
         (["--journal", "{folder}/other", "--not-billed"], "other:1: is no line of a journal: "),
+        (["--journal", "{folder}/page.md", "--last"], "page.md: is not a journal; give what kong-metering gateway"),
+        (["--journal", "{folder}/page.md", "abc"], "page.md: is not a journal"),
+        (["--journal", "{folder}/page.md", "--not-billed"], "page.md: is not a journal"),
+        (
+            ["--journal", "{folder}/capture", "--last"],
+            "capture: is not a journal but a capture, or another database: give it with --capture",
+        ),
         (["--journal", "{folder}/newer", "--not-billed"], "newer:1: is of version 99, this program reads up to 1"),
         (["--journal", "{folder}/empty"], "give an ID, or --last, or --not-billed"),
         (["--journal", "{folder}/empty", "abc", "--last"], "give an ID, or --last, or --not-billed"),
@@ -187,6 +195,8 @@ def test_what_cannot_be_explained_is_said_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     (tmp_path / "empty").touch()
+    (tmp_path / "page.md").write_text("# Readme\n")
+    CaptureWriter(tmp_path / "capture").close()
     (tmp_path / "other").write_text('{"fact": "rumour"}\n')
     (tmp_path / "newer").write_text('{"fact": "gateway", "at": 1, "gateway": "3.16.0", "version": 99}\n')
     code, out, err = explained(capsys, *(argument.format(folder=tmp_path) for argument in arguments))
