@@ -63,11 +63,18 @@ class Life(msgspec.Struct, frozen=True):
                 more += f" ({others} of them not the same but with its id, and so never billed)"
             unheard = "" if answered else ", but the client got no answer and does not know"
             return f"billed: accepted with delivery {self.deliveries.index(taken[0]) + 1} of {tries}{more}{unheard}"
-        if last.relayed is not None and last.relayed.failure is not None:
-            return (
-                f"not known to be billed: {tries}, the last one passed on without an answer ({last.relayed.failure})"
-            )
         passed = next((one.relayed for one in self.deliveries if one.relayed and one.relayed.succeeded), None)
+        silent = [
+            (number, one.relayed.failure)
+            for number, one in enumerate(self.deliveries, 1)
+            if one.relayed is not None and one.relayed.failure is not None and one.relayed.sent
+        ]
+        if silent and passed is None:
+            number, failure = silent[-1]
+            which = "the last one" if number == len(self.deliveries) else f"number {number}"
+            return f"not known to be billed: {tries}, {which} passed on without an answer ({failure})"
+        if last.relayed is not None and not last.relayed.sent:
+            return f"not billed: {tries}, the last one not passed on ({last.relayed.failure})"
         if last.findings or last.request_findings:
             first = (*last.findings, *last.request_findings)[0]
             place = f" {first.pointer}" if first.pointer else ""

@@ -20,6 +20,10 @@ class CapturedEvent(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
+#: What the failure of a request has in it that never left, so that it cannot have been billed.
+NOT_REACHED = "could not be reached"
+
+
 class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a request fared that was passed on to ``host``, the real ingest endpoint.
 
@@ -37,6 +41,11 @@ class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def succeeded(self) -> bool:
         """Whether the real endpoint answered with success."""
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def sent(self) -> bool:
+        """Whether the real endpoint may have had the request, answered or not."""
+        return self.failure is None or NOT_REACHED not in self.failure
 
     def words(self) -> str:
         """Return how it fared, in a line."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
 import aiohttp
 from yarl import URL
 
+from harness.capture.record import NOT_REACHED
 from harness.capture.redaction import Secrets, redacted_path
 from harness.ingest.messages import Answer, IngestRequest
 
@@ -77,8 +79,8 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        """The URL without its path."""
-        return str(self._base.origin())
+        """The URL, with the path that is put before a request's, if any."""
+        return f"{self._base.origin()}{self._prefix}"
 
     async def pass_on(self, request: IngestRequest, path: str) -> Answer:
         """Send ``request`` with ``path`` to the upstream and return its answer. Raises UpstreamError.
@@ -108,20 +110,21 @@ class Upstream:
                 given = tuple(
                     (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers
                 )
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise UpstreamError(f"{self.host}: its certificate is not trusted: {error.certificate_error}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamError(f"{self.host}: {NOT_REACHED}: {_obstacle(error)}") from None
+        except aiohttp.ConnectionTimeoutError:
+            raise UpstreamError(f"{self.host}: {NOT_REACHED}: no connection in time", 504) from None
         except TimeoutError:
             raise UpstreamError(f"{self.host}: no answer in time", 504) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            told = secrets.hidden_in_text(str(error)) or type(error).__name__  # it may quote what the other side said
-            raise UpstreamError(f"{self.host}: {told}".splitlines()[0]) from None
+            raise UpstreamError(f"{self.host}: {_breach(error)}") from None
         return _redacted(Answer(response.status, given, body), secrets)
 
     def _url(self, path: str) -> URL:
         if not path.startswith("/"):  # anything else could lead to another host
             raise UpstreamError(f"{self.host}: the request's path does not begin with /", 400)
         try:
-            url = URL(f"{self.address}{self._prefix}{path}", encoded=True)
+            url = URL(f"{self.address}{path}", encoded=True)
         except ValueError:
             raise UpstreamError(f"{self.host}: the request's path cannot be passed on", 400) from None
         if url.origin() != self._base.origin():
@@ -129,12 +132,44 @@ class Upstream:
         return url
 
 
+class _AnswerError(ValueError):
+    """An answer that is not taken. The message says why."""
+
+
+def _obstacle(error: aiohttp.ClientConnectorError) -> str:
+    """Return what kept a connection from being made."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "")
+        return f"its certificate is not trusted{reason and f': {reason}'}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "it does not speak TLS as it should"
+    return _reason(error.os_error) or "no connection"
+
+
+def _breach(error: Exception) -> str:
+    """Return what went wrong once the request was on its way; nothing that the other side wrote."""
+    if isinstance(error, _AnswerError):
+        return str(error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer broke off"
+    reason = _reason(error) if isinstance(error, OSError) else ""
+    return f"the connection broke: {reason}" if reason else "its answer cannot be understood"
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else ""
+
+
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for part in response.content.iter_any():
         body += part
         if len(body) > _LARGEST_ANSWER:
-            raise ValueError(f"its answer is larger than {_LARGEST_ANSWER} bytes")
+            raise _AnswerError(f"its answer is larger than {_LARGEST_ANSWER} bytes")
     return bytes(body)
 
 

@@ -19,7 +19,7 @@ from harness.cli.main import main
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Taken, refused by the real endpoint, refused by a fault, taken though invalid, and never answered."""
+    """Taken, refused by the real endpoint, refused by a fault, taken though invalid, and never sent."""
     directory = tmp_path_factory.mktemp("relayed")
     endpoint = Endpoint(directory)
     running = Ingest(directory, "--relay", endpoint.url, "--relay-ca", str(endpoint.ca))
@@ -64,7 +64,7 @@ def test_explain_says_what_the_real_endpoint_did_with_an_event(
     relayed = document["entries"][0]["deliveries"][0]["relayed"]
     assert (relayed["host"], relayed["status"], relayed["size"]) == ("localhost", 202, 5)
     assert "taken by localhost, which answered 202: invalid (DRP-2 /0/subject" in told("wrong")
-    assert "not known to be billed: 1 delivery, the last one passed on without an answer" in told("lost")
+    assert "not billed: 1 delivery, the last one not passed on (localhost: could not be reached: " in told("lost")
     assert "not billed: 1 delivery, the last one answered 429" in told("slowed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
@@ -21,6 +22,7 @@ from mitmproxy_as_process import Mitmproxy
 from harness.capture.store import CaptureReader
 from harness.cli.main import main
 from harness.ingest.certificate_authority import CERTIFICATE, open_authority
+from harness.ingest.messages import IngestRequest
 from harness.ingest.upstream import Upstream, UpstreamError
 
 
@@ -44,6 +46,9 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 endpoint.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 status, headers, answer = endpoint.answers.pop(0) if endpoint.answers else (202, {}, b"")
+                if status == 0:  # no answer at all
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -171,6 +176,49 @@ def test_an_endpoint_that_is_not_trusted_gets_no_token(endpoint: Endpoint, tmp_p
     assert "is not trusted" in answers[0].json()["detail"] and len(endpoint.seen) == before
     assert "is not trusted" in last(running).relayed.failure
     assert running.error_file.read_text().count("is not trusted") == 1
+
+
+def test_what_was_never_sent_is_told_from_what_got_no_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = Endpoint(tmp_path)
+    running = Ingest(tmp_path, "--relay", endpoint.url, "--relay-ca", str(endpoint.ca))
+    try:
+        endpoint.answers += [(0, {}, b"")] * 2
+        answers = [send(running.port, event(one)) for one in ("silent", "twice")]
+        endpoint.stop()
+        answers += [send(running.port, event(one)) for one in ("refused", "twice")]
+    finally:
+        running.stop()
+    silence, refusal = (
+        "localhost: closed the connection without an answer",
+        "localhost: could not be reached: connection refused",
+    )
+    assert [answer.json()["detail"] for answer in answers] == [
+        f"The relay got no answer: {failure}" for failure in (silence, silence, refusal, refusal)
+    ]
+    assert running.error_file.read_text().splitlines() == [f"kong-metering: {each}" for each in (silence, refusal)]
+    for key, conclusion in (
+        ("silent", f"not known to be billed: 1 delivery, the last one passed on without an answer ({silence})"),
+        ("refused", f"not billed: 1 delivery, the last one not passed on ({refusal})"),
+        ("twice", f"not known to be billed: 2 deliveries, number 1 passed on without an answer ({silence})"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["capture", "explain", key, "--capture", str(running.capture)])
+        assert capsys.readouterr().out.splitlines()[0] == f"event {key}: {conclusion}"
+
+
+def test_a_name_that_cannot_be_resolved_is_told_in_words() -> None:
+    request = IngestRequest("POST", "/events", (), b"{}")
+    with pytest.raises(UpstreamError) as told:
+        asyncio.run(Upstream("https://no-such-host.invalid").pass_on(request, "/events"))
+    assert str(told.value) == "no-such-host.invalid: could not be reached: its name cannot be resolved"
+
+
+def test_a_path_in_the_address_is_put_before_a_request_s_and_told() -> None:
+    upstream = Upstream("https://us.api.konghq.com/meters/")
+    assert upstream.address == "https://us.api.konghq.com/meters"
+    assert str(upstream._url("/events?x=1")) == "https://us.api.konghq.com/meters/events?x=1"
 
 
 def test_the_token_is_in_no_byte_that_is_stored_or_printed(endpoint: Endpoint, tmp_path: Path) -> None:
