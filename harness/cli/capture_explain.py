@@ -15,10 +15,15 @@ import msgspec
 
 from harness.capture.life import Delivery, Life, lives
 from harness.capture.reader import CaptureReader
+from harness.capture.verdict import Finding
+from harness.journal.explain import what_is_gone
+from harness.journal.file import JournalError
+from harness.journal.key import keys_of
+from harness.journal.wording import printable
 
 from .capture_options import capture_option, clock, reading
 from .investigation import investigated, print_investigation
-from .main import EXIT_WRONG
+from .main import EXIT_WRONG, CannotContinue
 
 _MOST = 20
 
@@ -39,17 +44,22 @@ def command(key: str, capture: Path, journal: Path | None, as_json: bool) -> int
     if journal is not None:
         return _from_both_sides(capture, journal, key, as_json=as_json)
     with reading():
-        found = lives(CaptureReader(capture), key)
+        reader = CaptureReader(capture)
+        keys = keys_of(key)
+        found = next((known for each in keys if (known := lives(reader, each))), [])
     if as_json:
         documents = [{**msgspec.to_builtins(life), "conclusion": life.conclusion()} for life in found]
         click.echo(msgspec.json.encode({"key": key, "entries": documents}))
         return 0 if found else EXIT_WRONG
     if not found:
-        click.echo(f"{capture}: no event in it has the id {key!r}, or carries that value")
+        click.echo(
+            f"{capture}: no event in it has the id {keys[0]!r}, or carries that value; what became of a request "
+            "(X-Kong-Request-Id) the gateway's journal knows: give it with --journal"
+        )
         return EXIT_WRONG
     for life in found[:_MOST]:
         for line in _lines(life):
-            click.echo(line)
+            click.echo(printable(line))
     if len(found) > _MOST:
         click.echo(f"{len(found) - _MOST} more events carry that value; --json has them all")
     return 0
@@ -61,17 +71,31 @@ def _from_both_sides(capture: Path, journal: Path, key: str, *, as_json: bool) -
         print_investigation(found, as_json=as_json)
     else:
         click.echo(
-            f"{journal}, {capture}: nothing is known of {key!r}: no request or event has that id or carries it"
+            f"{journal}, {capture}: nothing is known of {found.key!r}: no request or event has that id or carries it"
+            f"{_gone(journal)}"
         )
     return 0 if found.accounts else EXIT_WRONG
+
+
+def _gone(journal: Path) -> str:
+    try:
+        return what_is_gone(journal)
+    except JournalError as error:
+        raise CannotContinue(str(error)) from None
 
 
 def _lines(life: Life) -> Iterator[str]:
     yield f"event {life.id or '(without id)'}: {life.conclusion()}"
     yield f"  {msgspec.json.encode(life.entry).decode()}"
+    before: tuple[Finding, ...] = ()
     for number, one in enumerate(life.deliveries, 1):
         yield f"  {number}. {_told(one)}"
-        for finding in (*one.findings, *one.request_findings):
+        findings = (*one.findings, *one.request_findings)
+        if findings and findings == before:
+            yield "     the same findings"
+            continue
+        before = findings
+        for finding in findings:
             place = f" {finding.pointer}" if finding.pointer else ""
             yield f"     {finding.rule}{place}: {finding.message}"
 
