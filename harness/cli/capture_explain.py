@@ -15,11 +15,9 @@ import msgspec
 
 from harness.capture.life import Delivery, Life, lives
 from harness.capture.reader import CaptureReader
-from harness.capture.verdict import Finding
 from harness.journal.explain import what_is_gone
 from harness.journal.file import JournalError
 from harness.journal.key import keys_of
-from harness.journal.wording import printable
 
 from .capture_options import capture_option, clock, reading
 from .investigation import investigated, print_investigation
@@ -59,7 +57,7 @@ def command(key: str, capture: Path, journal: Path | None, as_json: bool) -> int
         return EXIT_WRONG
     for life in found[:_MOST]:
         for line in _lines(life):
-            click.echo(printable(line))
+            click.echo(line)
     if len(found) > _MOST:
         click.echo(f"{len(found) - _MOST} more events carry that value; --json has them all")
     return 0
@@ -87,15 +85,9 @@ def _gone(journal: Path) -> str:
 def _lines(life: Life) -> Iterator[str]:
     yield f"event {life.id or '(without id)'}: {life.conclusion()}"
     yield f"  {msgspec.json.encode(life.entry).decode()}"
-    before: tuple[Finding, ...] = ()
     for number, one in enumerate(life.deliveries, 1):
         yield f"  {number}. {_told(one)}"
-        findings = (*one.findings, *one.request_findings)
-        if findings and findings == before:
-            yield "     the same findings"
-            continue
-        before = findings
-        for finding in findings:
+        for finding in (*one.findings, *one.request_findings):
             place = f" {finding.pointer}" if finding.pointer else ""
             yield f"     {finding.rule}{place}: {finding.message}"
 

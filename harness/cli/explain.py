@@ -12,7 +12,7 @@ import click
 import orjson
 
 from harness.cli.main import CannotContinue
-from harness.journal.explain import UnknownId, explain, explain_last, last_request, not_billed
+from harness.journal.explain import UnknownId, explain, explain_last, last_request, not_billed, what_is_gone
 from harness.journal.explanation import Explanation, line_of, named
 from harness.journal.file import JournalError
 from harness.journal.wording import printable
@@ -47,7 +47,9 @@ def command(
     the rule behind it; then the steps that led there, in seconds since the request began. With --capture the ingest
     endpoint's side is told beside the gateway's, as by kong-metering capture explain.
     """
-    if (request is not None) + last + unbilled != 1:
+    if (request is not None) + last + unbilled > 1:
+        raise click.UsageError("an ID, --last and --not-billed exclude each other: give one of them")
+    if request is None and not last and not unbilled:
         raise click.UsageError("give an ID, or --last, or --not-billed")
     if request is not None:
         request = request.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
@@ -73,7 +75,7 @@ def _from_both_sides(capture: Path, journal: Path, key: str, *, as_json: bool) -
 
     found = investigated(capture, journal, key)
     if not found.accounts:
-        raise UnknownId(f"{journal}, {capture}: nothing is known of {key!r}")
+        raise UnknownId(f"{journal}, {capture}: nothing is known of {found.key!r}{what_is_gone(journal)}")
     print_investigation(found, as_json=as_json)
 
 

@@ -17,6 +17,7 @@ from harness.journal.explanation import Outcome, line_of, named, verdicts_of
 from harness.journal.file import JournalReader
 from harness.journal.joining import Attempt, attempts_of
 from harness.journal.judgement import DISPUTED, Judged, judged, judged_by_the_endpoint, judged_without_event
+from harness.journal.key import keys_of
 from harness.journal.lives import EventLife, Lives, RequestLife
 from harness.journal.redaction import entry_without_secrets
 from harness.journal.story import Moment, story_of
@@ -79,10 +80,16 @@ class Investigation(msgspec.Struct, frozen=True):
 def investigate(capture: Path | None, journal: Path | None, key: str, now: float | None = None) -> Investigation:
     """Tell what became of what ``key`` names, from both sides or from the one that there is.
 
-    ``key`` is the id of a request (X-Kong-Request-Id) or of an event, or a value that captured events carry. ``now``
-    (seconds since the epoch) is when it is asked, by default the time of the journal's last line. Raises
-    JournalError, CaptureError and CaptureFormatError for files that cannot be read.
+    ``key`` is the id of a request (X-Kong-Request-Id) or of an event, as pasted, or a value that captured events
+    carry. ``now`` (seconds since the epoch) is when it is asked, by default the time of the journal's last line.
+    Raises JournalError, CaptureError and CaptureFormatError for files that cannot be read.
     """
+    keys = keys_of(key)
+    found = (_investigated(capture, journal, each, now) for each in keys)
+    return next((each for each in found if each.accounts), Investigation(keys[0], ()))
+
+
+def _investigated(capture: Path | None, journal: Path | None, key: str, now: float | None) -> Investigation:
     reader = None if capture is None else CaptureReader(capture)
     told, arrived = Lives(()), list[Life]()
     if journal is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.journal.explanation import Explanation, Outcome, explain_life
 from harness.journal.file import JournalReader
+from harness.journal.key import keys_of
 from harness.journal.lives import Lives
 from harness.journal.wording import clock
 from plugin_emulator.journal import Ended, Metered, Started
@@ -24,11 +25,10 @@ def explain(journal: Path, request_or_event: str, now: float | None = None) -> E
     :class:`harness.journal.file.JournalReader` does.
     """
     with JournalReader(journal) as reader:
-        lives = lives_of(reader, {request_or_event}, now)
-        if not lives.requests:
-            raise UnknownId(
-                f"{journal}: has neither a request nor an event with the id {request_or_event!r}{_gone(reader)}"
-            )
+        keys = keys_of(request_or_event)
+        lives = next((found for key in keys if (found := lives_of(reader, {key}, now)).requests), None)
+        if lives is None:
+            raise UnknownId(f"{journal}: has neither a request nor an event with the id {keys[0]!r}{_gone(reader)}")
     (explanation,) = _explained(lives, now).values()
     return explanation
 
@@ -106,6 +106,12 @@ def _requests_of(reader: JournalReader, ids: Collection[str]) -> set[str]:
         if len(ids) == 1 and found:
             break  # one id, one request
     return found
+
+
+def what_is_gone(journal: Path) -> str:
+    """Return what to add to "there is no such id" where older facts are gone, else "". Raises JournalError."""
+    with JournalReader(journal) as reader:
+        return _gone(reader)
 
 
 def _gone(reader: JournalReader) -> str:

@@ -23,6 +23,7 @@ from harness.cli.main import main
 from harness.journal.both_sides import Account, Investigation, investigate
 from harness.journal.file import encode
 from harness.journal.joining import attempts_of
+from harness.journal.wording import clock
 from plugin_emulator.journal import (
     AttributeReading,
     Configured,
@@ -476,6 +477,39 @@ def test_both_verbs_print_the_same_account(told: Told, verb: Verb) -> None:
     document = json.loads(out)
     assert (code, document["key"], document["accounts"][0]["line"]) == (0, "e-1", account.line)
     assert msgspec.convert(document, Investigation) == investigate(told.capture, told.journal, "e-1", time.time())
+
+
+@pytest.mark.parametrize("arguments", [("explain",), ("capture", "explain")])
+def test_an_id_is_found_as_it_is_pasted(told: Told, verb: Verb, arguments: tuple[str, ...]) -> None:
+    id_ = "4ac3b7d0aa11ffee4ac3b7d0aa11ffee"
+    told((*BEGINNING[:2], Ended(10.0, id_, 9.9, "GET", "/orders", 200)), key=id_)
+    files = ["--capture", str(told.capture), "--journal", str(told.journal)]
+    for pasted in (f" {id_}\n", f"X-Kong-Request-Id: {id_}", f"< x-kong-request-id:{id_}\r\n", id_.upper()):
+        for some in (files, files[2:]) if arguments == ("explain",) else (files,):
+            code, out, _ = verb(*arguments, pasted, *some)
+            assert (code, out.splitlines()[0]) == (0, "not billed: no metering plugin is configured [FLT-1]")
+    assert "'9ac3'" in "".join(verb(*arguments, " 9ac3 ", *files)[1:])
+
+
+def test_an_id_that_only_the_capture_is_asked_for_is_found_as_pasted_and_leads_to_the_journal(
+    told: Told, verb: Verb
+) -> None:
+    told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
+    assert verb("capture", "explain", " E-1 ", "--capture", str(told.capture))[0] == 1  # not hexadecimal: as it is
+    assert verb("capture", "explain", " e-1 ", "--capture", str(told.capture))[0] == 0
+    code, out, _ = verb("capture", "explain", "4ac3b7", "--capture", str(told.capture))
+    assert (code, out.count("\n")) == (1, 1)
+    assert "give it with --journal" in out
+
+
+def test_what_neither_side_knows_may_have_been_in_the_part_of_the_journal_that_is_given_up(
+    told: Told, verb: Verb
+) -> None:
+    told((Started(5.0, "3.16.0", continued=True), *BEGINNING[1:]))
+    files = ["--capture", str(told.capture), "--journal", str(told.journal)]
+    for arguments in (("explain",), ("capture", "explain")):
+        said = "".join(verb(*arguments, "nobody", *files)[1:])
+        assert f": what was before {clock(5.0)} is no longer in it" in said
 
 
 def test_what_neither_side_knows_ends_with_1_and_a_file_that_is_not_there_with_2(told: Told, verb: Verb) -> None:

@@ -188,7 +188,7 @@ def test_a_gateway_that_is_stopped_at_once_says_which_events_it_took_with_it(
         ),
         (["--journal", "{folder}/newer", "--not-billed"], "newer:1: is of version 99, this program reads up to 1"),
         (["--journal", "{folder}/empty"], "give an ID, or --last, or --not-billed"),
-        (["--journal", "{folder}/empty", "abc", "--last"], "give an ID, or --last, or --not-billed"),
+        (["--journal", "{folder}/empty", "abc", "--last"], "an ID, --last and --not-billed exclude each other"),
     ],
 )
 def test_what_cannot_be_explained_is_said_in_one_line(
