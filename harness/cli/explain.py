@@ -43,9 +43,10 @@ def command(
 ) -> None:
     """Explain why a request was billed or not.
 
-    ID is the request's, as in its answer's X-Kong-Request-Id, or one of its events'. The first line is the cause with
-    the rule behind it; then the steps that led there, in seconds since the request began. With --capture the ingest
-    endpoint's side is told beside the gateway's, as by kong-metering capture explain.
+    ID is the request's, as in its answer's X-Kong-Request-Id, or one of its events', or the first 8 characters or
+    more of one. The first line is the cause with the rule behind it; then the steps that led there, in seconds since
+    the request began. With --capture the ingest endpoint's side is told beside the gateway's, as by kong-metering
+    capture explain.
     """
     if (request is not None) + last + unbilled > 1:
         raise click.UsageError("an ID, --last and --not-billed exclude each other: give one of them")

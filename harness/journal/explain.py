@@ -9,7 +9,7 @@ from harness.journal.explanation import Explanation, Outcome, explain_life
 from harness.journal.file import JournalReader
 from harness.journal.key import keys_of
 from harness.journal.lives import Lives
-from harness.journal.wording import clock
+from harness.journal.wording import SHORT_ID, clock
 from plugin_emulator.journal import Ended, Metered, Started
 
 
@@ -18,7 +18,9 @@ class UnknownId(LookupError):
 
 
 def explain(journal: Path, request_or_event: str, now: float | None = None) -> Explanation:
-    """Explain one request, named by its X-Kong-Request-Id or by the id of one of its events.
+    """Explain one request, named by its X-Kong-Request-Id or by the id of one of its events, or by how one begins.
+
+    The beginning is one of 8 characters or more, which no other id has.
 
     ``now`` (seconds since the epoch) is when it is asked, for what is still under way in a running gateway; by
     default the time of the journal's last line. Raises UnknownId, and JournalError as
@@ -29,6 +31,11 @@ def explain(journal: Path, request_or_event: str, now: float | None = None) -> E
         lives = next((found for key in keys if (found := lives_of(reader, {key}, now)).requests), None)
         if lives is None:
             raise UnknownId(f"{journal}: has neither a request nor an event with the id {keys[0]!r}{_gone(reader)}")
+        if len(lives.requests) > 1:
+            count = f"{len(lives.requests):,}"
+            raise UnknownId(
+                f"{journal}: {count} requests have an id that begins with {request_or_event!r}: give all of it"
+            )
     (explanation,) = _explained(lives, now).values()
     return explanation
 
@@ -68,6 +75,8 @@ def not_billed(journal: Path, now: float | None = None) -> Iterator[Explanation]
 def lives_of(reader: JournalReader, ids: Collection[str], now: float | None = None) -> Lives:
     """Return the lives of the requests that have one of ``ids``, or an event that has. Raises JournalError.
 
+    Of one id the beginning is enough.
+
     With ``now``, when it is asked, a gateway whose journal nobody writes any more has ended.
     """
     requests = _requests_of(reader, ids)
@@ -98,14 +107,18 @@ def _explained(lives: Lives, now: float | None) -> dict[str, Explanation]:
 def _requests_of(reader: JournalReader, ids: Collection[str]) -> set[str]:
     holding = next(iter(ids)).encode(errors="replace") if len(ids) == 1 else b'"request":'
     found: set[str] = set()
+    beginning = next((id_ for id_ in ids if len(ids) == 1 and len(id_) >= SHORT_ID), None)
+    beginning_so: set[str] = set()
     for fact in reader.facts(holding):
         if isinstance(fact, Ended | Metered):
-            events = [id_ for id_, _ in fact.events] if isinstance(fact, Metered) else []
-            if fact.request in ids or any(id_ in ids for id_ in events):
+            named = [fact.request, *(id_ for id_, _ in fact.events)] if isinstance(fact, Metered) else [fact.request]
+            if any(id_ in ids for id_ in named):
                 found.add(fact.request)
+            elif beginning is not None and any(id_.startswith(beginning) for id_ in named):
+                beginning_so.add(fact.request)
         if len(ids) == 1 and found:
             break  # one id, one request
-    return found
+    return found or beginning_so
 
 
 def what_is_gone(journal: Path) -> str:

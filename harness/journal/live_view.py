@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.journal.explanation import Outcome, explain_life
-from harness.journal.lives import Lives
-from harness.journal.wording import clock, instance_name, printable, scope_of
+from harness.journal.lives import Lives, RequestLife
+from harness.journal.wording import clock, instance_name, printable, scope_of, short_id
 from plugin_emulator.journal import Fact
 
 #: Requests that are remembered; more than fit on any screen.
 KEEP = 500
+#: Columns from which on what became of a request stands beside it.
+_WIDE = 120
 _REFRESH_EVERY = 0.25
 _COLOURS = {
     Outcome.BILLED: "green",
@@ -61,15 +63,42 @@ class LiveView:
     def view(self, now: float) -> Group:
         """Return what is shown at ``now`` (seconds since the epoch)."""
         rows = max(self._console.height - len(self._lives.instances) - 8, 3)
-        ended = [life for life in self._lives.requests.values() if life.ended is not None][-rows:]
-        requests = Table("time", "request", "status", "what became of it", expand=True, box=None)
-        for life in ended:
+        lives = [life for life in self._lives.requests.values() if life.ended is not None]
+        requests = self._side_by_side if self._console.width >= _WIDE else self._below_each_other
+        return Group(self._queues(), Text(), requests(lives, rows, now))
+
+    def _side_by_side(self, lives: list[RequestLife], rows: int, now: float) -> Table:
+        requests = Table("time", "id", "request", "status", expand=True, box=None)
+        requests.add_column("what became of it", ratio=1)
+        for life in lives[-rows:]:
             assert life.ended is not None
-            explanation = explain_life(life, self._lives.queues, now)
-            what = Text(printable(explanation.line), _COLOURS[explanation.outcome], no_wrap=True, overflow="ellipsis")
-            request = Text(printable(f"{life.ended.method} {life.ended.path}"), no_wrap=True, overflow="ellipsis")
-            requests.add_row(clock(life.ended.at), request, str(life.ended.status), what)
-        return Group(self._queues(), Text(), requests)
+            what = self._what(life, now)
+            what.no_wrap, what.overflow = True, "ellipsis"
+            path = Text(printable(f"{life.ended.method} {life.ended.path}"), no_wrap=True, overflow="ellipsis")
+            requests.add_row(clock(life.ended.at), short_id(life.id), path, str(life.ended.status), what)
+        return requests
+
+    def _below_each_other(self, lives: list[RequestLife], rows: int, now: float) -> Group:
+        """On a narrow terminal what became of a request has lines of its own, as many as it takes."""
+        shown: list[Text] = []
+        for life in reversed(lives):
+            assert life.ended is not None
+            ended = life.ended
+            head = f"{clock(ended.at)} {short_id(life.id)} {ended.status} {ended.method} {ended.path}"
+            what = self._what(life, now)
+            lines = [Text(printable(head), no_wrap=True, overflow="ellipsis"), *what.wrap(self._console, self._width)]
+            if shown and len(shown) + len(lines) > rows:
+                break
+            shown = [*lines[:1], *(Text("  ").append_text(line) for line in lines[1:]), *shown]
+        return Group(Text("each request, and what became of it", "bold"), *shown)
+
+    @property
+    def _width(self) -> int:
+        return max(self._console.width - 2, 20)
+
+    def _what(self, life: RequestLife, now: float) -> Text:
+        explanation = explain_life(life, self._lives.queues, now)
+        return Text(printable(explanation.line), _COLOURS[explanation.outcome])
 
     def _queues(self) -> Table:
         table = Table("instance", "scope", "waiting", "under way", "delivered", "lost", "POSTs", "failed", box=None)

@@ -10,6 +10,9 @@ from harness.journal.lives import BatchLife, Change, EventLife, RequestLife
 from harness.journal.wording import endpoint_of, instance_name, scope_of, seconds, subject_place
 from plugin_emulator.journal import Ended, Instance, Metered, Tried
 
+#: The status of a request whose client did not wait for the answer.
+_CLIENT_GONE = 499
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -51,7 +54,13 @@ def _of_the_gateway(ended: Ended) -> Iterator[Step]:
         why = "" if ended.unauthenticated is None else f": {ended.unauthenticated}"
         yield Step(ended.started_at, f"no Consumer{why}")
     upstream = "by the gateway itself" if ended.upstream_status is None else f"upstream {ended.upstream_status}"
-    yield Step(ended.at, f"answered {ended.status} ({upstream})")
+    gone = ended.status == _CLIENT_GONE
+    answer = (
+        f"the client went away before the answer ({ended.status})"
+        if gone
+        else f"answered {ended.status} ({upstream})"
+    )
+    yield Step(ended.at, answer)
     for passed_over in ended.passed_over:
         yield Step(ended.at, f"{passed_over.plugin}: {passed_over.reason} [{passed_over.rule}]")
 

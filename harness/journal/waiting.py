@@ -65,19 +65,18 @@ def _queued(
         return f"{since}, behind {_ahead(under_way, instance, now)}", "BAT-7", due
     count = queue.waiting if queue is not None else 1
     waiting = f"{count:,}" if queue is None or queue.complete else f"at least {count:,}"
+    there = f"{waiting} {'is' if count == 1 else 'are'}"
     if "queue" in settings:
         size, delay = settings["queue"]["max_batch_size"], settings["queue"]["max_coalescing_delay"]
         due = event.queued_at + delay
         if count < size:
-            until = f"max_batch_size {size:,} events are there ({waiting} are) or max_coalescing_delay {delay:g} s"
+            until = f"max_batch_size {size:,} events are there ({there}) or max_coalescing_delay {delay:g} s"
             return f"{since}: it leaves when {until} is over", "BAT-4", due
         if queue is not None and not queue.complete:
             return f"{since}, behind what was queued before the journal begins ({waiting} wait)", "BAT-7", None
         return f"{since}: max_batch_size {size:,} events are there, the next batch leaves at once", "BAT-3", due
     size, interval = settings.get("batch_size", 1), settings.get("interval", 0)
-    until = (
-        f"batchSize {size:,} records are there ({waiting} are) or at the next tick of intervalSeconds {interval:g}"
-    )
+    until = f"batchSize {size:,} records are there ({there}) or at the next tick of intervalSeconds {interval:g}"
     return f"{since}: it leaves when {until}", "AMB-6", event.queued_at + interval if interval else None
 
 

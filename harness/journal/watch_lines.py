@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.journal.explanation import Outcome, explain_life, verdicts_of
 from harness.journal.file import encode
 from harness.journal.lives import Lives, RequestLife
-from harness.journal.wording import clock, endpoint_trouble, instance_name, printable
+from harness.journal.wording import clock, endpoint_trouble, instance_name, printable, short_id
 from plugin_emulator.journal import Ended, Fact, Lost, Metered, NotBuilt, Observer, Sending, Tried
 
 #: Requests that are remembered: enough for those under way.
@@ -60,7 +60,7 @@ def _decided(life: RequestLife) -> bool:
 
 def _of_request(life: RequestLife, lives: Lives) -> str:
     assert life.ended is not None
-    request = f"{life.ended.method} {life.ended.path} {life.ended.status}"
+    request = f"{short_id(life.id)}  {life.ended.method} {life.ended.path} {life.ended.status}"
     if not life.events:
         return f"{request}  {explain_life(life, lives.queues, lives.now).line}"
     made = ", ".join(f"{event.type} {event.id}" for event in life.events)
@@ -77,7 +77,8 @@ def _how_it_leaves(life: RequestLife, lives: Lives) -> str:
         return ""
     full, delay = queue["max_batch_size"], queue["max_coalescing_delay"]
     waiting = lives.queue(life.events[0].instance).waiting
-    return f"  waits for max_batch_size {full:,} ({waiting:,} are there) or max_coalescing_delay {delay:g} s"
+    there = f"{waiting:,} {'is' if waiting == 1 else 'are'} there"
+    return f"  waits for max_batch_size {full:,} ({there}) or max_coalescing_delay {delay:g} s"
 
 
 def _batch(fact: Sending | Tried, lives: Lives) -> str:

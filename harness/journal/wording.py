@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from plugin_emulator.http_url import NO_URL
 from plugin_emulator.journal import Instance, SubjectReading, Tried
 
+#: Characters of an id that are enough to tell requests apart; of fewer it is not looked for.
+SHORT_ID = 8
 _NONE_CONFIGURED = "the configured token is empty; if it is a reference, set what it names before the gateway starts"
 _REGION = re.compile(r"https://([a-z]+)\.api\.konghq\.com(/|$)")
 
@@ -26,8 +28,20 @@ def clock(at: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` fit for a terminal: what a client sent may hold control characters."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else "�" for each in text)
+    """Return ``text`` fit for a terminal: control and bidi characters, which a client may send, are escaped."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)  # as JSON has it, where it can
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def short_id(request: str) -> str:
+    """Return the beginning of a request's id, by which it can be asked for."""
+    return request[:SHORT_ID]
 
 
 def instance_name(instance: Instance) -> str:

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from harness.capture.store import CaptureWriter
 from harness.cli.main import main
+from harness.journal.file import encode
 from harness.journal.live_view import LiveView
 from harness.journal.writer import JournalWriter
 from plugin_emulator.journal import Configured, Ended, Instance, Metered, PassedOver, Sending, SubjectReading, Tried
@@ -283,8 +284,8 @@ def test_a_journal_that_cannot_be_as_asked_for_ends_the_gateway_with_one_line(
     assert said in capsys.readouterr().err
 
 
-def view(*facts: Any) -> str:
-    console = Console(width=160, height=30, record=True, file=io.StringIO())
+def view(*facts: Any, width: int = 160) -> str:
+    console = Console(width=width, height=30, record=True, file=io.StringIO())
     live = LiveView(console)
     for fact in facts:
         live.observe(fact)
@@ -328,3 +329,53 @@ def test_the_view_has_what_waits_what_is_retried_and_what_became_of_each_request
 
 def test_markup_in_a_path_is_shown_as_it_is() -> None:
     assert "GET /[red]x" in view(CONFIGURED, Ended(2.0, "r", 1.9, "GET", "/[red]x", 200))
+
+
+def test_on_a_narrow_terminal_the_whole_cause_is_to_be_read() -> None:
+    reason = "no header 'x-tenant-id' in the request, but a similar one: 'x-tennant-id', and some words more"
+    subject = SubjectReading("header", "x-tenant-id")
+    ended = Ended(2.0, "0123456789abcdef", 1.9, "GET", "/one", 200, instances=("p",))
+    metered = Metered(2.0, "0123456789abcdef", "p", subject, rule="DRP-1", reason=reason)
+    shown = view(CONFIGURED, ended, metered, width=60)
+    assert f"not billed: {reason} [DRP-1]" in " ".join(shown.split())
+    assert " 01234567 200 GET /one" in shown
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    subject = SubjectReading("header", "x", "a\u202eb\x9b")
+    facts = [CONFIGURED]
+    for number, request in enumerate(("0123456789abcdef", "0123456788888888", "fedcba9876543210")):
+        facts.append(Ended(2.0, request, 1.9, "GET", "/\u202e", 499, "-", instances=("p",)))
+        facts.append(Metered(2.0, request, "p", subject, events=((f"event-{number}", "kong.api_request"),)))
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(b"".join(encode(fact) + b"\n" for fact in facts))
+    return file
+
+
+@pytest.mark.parametrize("beginning", ["012345678", "0123456789", "fedcba98", "event-0", "fedcba9"])
+def test_a_request_is_known_by_the_beginning_of_its_id_where_no_other_begins_so(
+    journal: Path, capsys: pytest.CaptureFixture[str], beginning: str
+) -> None:
+    code, out, err = explained(capsys, "--journal", str(journal), beginning)
+    if beginning == "012345678":
+        assert (code, out) == (2, "")
+        assert "2 requests have an id that begins with '012345678': give all of it" in err
+    elif beginning == "fedcba9":
+        assert "has neither a request nor an event with the id 'fedcba9'" in err
+    else:
+        whole = "fedcba9876543210" if beginning == "fedcba98" else "0123456789abcdef"
+        assert (code, f"request {whole}" in out) == (0, True)
+
+
+def test_characters_that_would_change_a_terminal_are_escaped_in_every_line(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = explained(capsys, "--journal", str(journal), "--last")
+    assert "GET /\\u202e" in out
+    assert all(line.isprintable() for line in out.splitlines())
+
+
+def test_a_client_that_went_away_is_said_to_have_done_so(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = explained(capsys, "--journal", str(journal), "--last")
+    assert "the client went away before the answer (499)" in out

@@ -131,10 +131,10 @@ def test_a_life_that_spans_both_generations_is_told_whole_and_nothing_in_it_coun
 def test_where_older_facts_are_gone_the_number_of_waiting_events_is_said_to_be_a_least_one(path: Path) -> None:
     waiting = Metered(9.0, "r-w", "p", SUBJECT, (), (("e-w", "kong.api_request"),))
     written(path, [*BEGINNING, *many(range(8_000)), waiting])
-    assert "(at least 1 are)" in explain(path, "r-w").line
+    assert "(at least 1 is)" in explain(path, "r-w").line
     # a gateway that begins knows all that waits in it
     written(path, [*BEGINNING, Metered(9.0, "r-v", "p", SUBJECT, (), (("e-v", "kong.api_request"),))])
-    assert "(1 are)" in explain(path, "r-v").line
+    assert "(1 is)" in explain(path, "r-v").line
 
 
 def test_a_journal_that_is_too_large_at_the_start_becomes_the_older_generation(path: Path) -> None:

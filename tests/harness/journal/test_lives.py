@@ -215,7 +215,7 @@ def test_a_change_of_another_instance_or_of_none_is_no_step() -> None:
 @pytest.mark.parametrize(
     ("facts", "cause"),
     [
-        ([], "the event is in the queue for 1.0 s: it leaves when max_batch_size 3 events are there (1 are) or "
+        ([], "the event is in the queue for 1.0 s: it leaves when max_batch_size 3 events are there (1 is) or "
         "max_coalescing_delay 1 s is over [BAT-4]"),
         (
             [Sending(1.0, "p", 1, ("o",))],
@@ -289,7 +289,7 @@ ACCESS = Instance("a", "amberflo", ("access",), {"batch_size": 10, "interval": 1
         ),
         (
             [Configured(0.0, (ACCESS,)), Metered(1.0, "r", "a", SUBJECT, (), (("e", "calls"),))],
-            "under way: the event is in the queue for 0 ms: it leaves when batchSize 10 records are there (1 are) or "
+            "under way: the event is in the queue for 0 ms: it leaves when batchSize 10 records are there (1 is) or "
             "at the next tick of intervalSeconds 1 [AMB-6]",
         ),
         (
