@@ -18,6 +18,7 @@ from harness.capture.reader import CaptureReader
 from harness.journal.explain import what_is_gone
 from harness.journal.file import JournalError
 from harness.journal.key import keys_of
+from harness.journal.wording import printable
 
 from .capture_options import capture_option, clock, reading
 from .investigation import investigated, print_investigation
@@ -57,7 +58,7 @@ def command(key: str, capture: Path, journal: Path | None, as_json: bool) -> int
         return EXIT_WRONG
     for life in found[:_MOST]:
         for line in _lines(life):
-            click.echo(line)
+            click.echo(printable(line))
     if len(found) > _MOST:
         click.echo(f"{len(found) - _MOST} more events carry that value; --json has them all")
     return 0
