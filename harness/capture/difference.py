@@ -34,13 +34,21 @@ def differences(
     """Yield the differences, in the order of ``first``, then what ``second`` has besides.
 
     Only accepted events count: what was sent again is the same event. Of several with one key the n-th is compared
-    with the n-th. All events of ``second`` are in memory. Raises as the readers do.
+    with the n-th; one without any field of a key of the user's is paired with none. All events of ``second`` are in
+    memory. Raises as the readers do.
     """
     others: dict[str, list[Any]] = {}
+    nameless: list[Any] = []
     for event in _accepted(second):
-        others.setdefault(_key_text(event, key), []).append(event)
+        if _is_nameless(event, key):
+            nameless.append(event)
+        else:
+            others.setdefault(_key_text(event, key), []).append(event)
     taken: dict[str, int] = {}
     for event in _accepted(first):
+        if _is_nameless(event, key):
+            yield Change("missing", _key(event, key), event)
+            continue
         text = _key_text(event, key)
         number = taken.get(text, 0)
         taken[text] = number + 1
@@ -58,6 +66,23 @@ def differences(
     for text, events in others.items():
         for event in events[taken.get(text, 0) :]:
             yield Change("added", _key(event, key), event)
+    for event in nameless:
+        yield Change("added", _key(event, key), event)
+
+
+def lacking(first: CaptureReader, second: CaptureReader, key: Sequence[Path]) -> list[Path]:
+    """Return the fields of ``key`` that no accepted event of the two has; none when there is no event at all.
+
+    Raises as the readers do.
+    """
+    left, events = list(key), 0
+    for reader in (first, second):
+        for event in _accepted(reader):
+            events += 1
+            left = [path for path in left if _at(event, path) is None]
+            if not left:
+                return []
+    return left if events else []
 
 
 def _accepted(reader: CaptureReader) -> Iterator[Any]:
@@ -71,6 +96,11 @@ def _accepted(reader: CaptureReader) -> Iterator[Any]:
 
 def _key(event: Any, key: Sequence[Path]) -> list[Any]:
     return [_at(event, path) for path in key]
+
+
+def _is_nameless(event: Any, key: Sequence[Path]) -> bool:
+    """Return whether an event has none of the fields that it is to be paired by."""
+    return key is not DEFAULT_KEY and all(_at(event, path) is None for path in key)
 
 
 def _key_text(event: Any, key: Sequence[Path]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from harness.capture.difference import ALWAYS_NEW, DEFAULT_KEY, Change, differences
+from harness.capture.difference import ALWAYS_NEW, DEFAULT_KEY, Change, differences, lacking
 from harness.capture.reader import CaptureReader
 
 from .capture_options import reading
-from .main import EXIT_WRONG
+from .main import EXIT_WRONG, CannotContinue
 
 
 @click.command(help=__doc__)
@@ -30,11 +30,19 @@ def command(a: Path, b: Path, key: tuple[str, ...], ignore: tuple[str, ...], as_
     ignored = [tuple(path.split(".")) for path in ignore]
     if paths:
         ignored += ALWAYS_NEW
-    differ = False
+    differ, unpaired = False, 0
+    first, second = CaptureReader(a), CaptureReader(b)
     with reading():
-        for change in differences(CaptureReader(a), CaptureReader(b), paths or DEFAULT_KEY, ignored):
+        missing = lacking(first, second, paths)
+        if missing:
+            names = ", ".join(".".join(path) for path in missing)
+            raise CannotContinue(f"--key: no accepted event in {a} or {b} has {names}; export shows what they have")
+        for change in differences(first, second, paths or DEFAULT_KEY, ignored):
             differ = True
+            unpaired += bool(paths) and all(value is None for value in change.key)
             click.echo(msgspec.json.encode(change) if as_json else _line(change))
+    if unpaired:
+        click.echo(f"kong-metering: {unpaired} events have no {' or '.join(key)} and are paired with none", err=True)
     return EXIT_WRONG if differ else 0
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from harness.capture.life import Delivery, Life, lives
 from harness.capture.reader import CaptureReader
+from harness.capture.verdict import Finding
 from harness.journal.explain import what_is_gone
 from harness.journal.file import JournalError
 from harness.journal.key import keys_of
@@ -86,9 +87,15 @@ def _gone(journal: Path) -> str:
 def _lines(life: Life) -> Iterator[str]:
     yield f"event {life.id or '(without id)'}: {life.conclusion()}"
     yield f"  {msgspec.json.encode(life.entry).decode()}"
+    before: tuple[Finding, ...] = ()
     for number, one in enumerate(life.deliveries, 1):
         yield f"  {number}. {_told(one)}"
-        for finding in (*one.findings, *one.request_findings):
+        findings = (*one.findings, *one.request_findings)
+        if findings and findings == before:
+            yield "     the same findings"
+            continue
+        before = findings
+        for finding in findings:
             place = f" {finding.pointer}" if finding.pointer else ""
             yield f"     {finding.rule}{place}: {finding.message}"
 

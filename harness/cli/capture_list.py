@@ -36,7 +36,8 @@ def command(capture: Path, selection: Selection, limit: int | None, as_json: boo
         click.secho(_FORM.format(*_HEAD).rstrip(), bold=True)
         shown = _coloured
     with reading():
-        for entry in selection.entries(CaptureReader(capture)):
+        reader = CaptureReader(capture)
+        for entry in selection.entries(reader):
             piece = shown(entry)
             pieces.append(piece)
             size += len(piece)
@@ -47,8 +48,17 @@ def command(capture: Path, selection: Selection, limit: int | None, as_json: boo
             written += 1
             if written == limit:
                 break
+        if not written:
+            click.echo(f"kong-metering: {capture}: {_nothing(reader, selection)}", err=True)
     out.write(b"".join(pieces))
     out.flush()
+
+
+def _nothing(reader: CaptureReader, selection: Selection) -> str:
+    """Return why there is nothing to list."""
+    if next(reader.rows(), None) is None:
+        return "the capture is empty"
+    return "no request in it has an event" if selection == Selection() else "no event matches the filters"
 
 
 def _json(entry: Entry) -> bytes:

@@ -76,7 +76,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
     "--capture-limit",
     type=Size(least=LEAST_LIMIT),
     metavar="SIZE",
-    help="Largest size of that file, e.g. 2GB. When it is reached, requests are answered 503.",
+    help="Largest size of that file, e.g. 2GB; its -wal has 1 MB more. At the limit requests are answered 503.",
 )
 @click.option(
     "--faults", metavar="FILE", help="Fault script: a YAML or JSON file, or the script itself: '[503, 202]'."

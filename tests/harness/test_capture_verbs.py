@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +22,7 @@ from harness.capture.outline import outline_of, outline_of_body
 from harness.capture.record import CapturedRequest, body_members
 from harness.capture.selection import Selection
 from harness.capture.store import CaptureReader, CaptureWriter
-from harness.capture.verdict import Verdict
+from harness.capture.verdict import Finding, Verdict
 from harness.cli.main import main
 from harness.ingest.amberflo.quick_yes import quick_records
 
@@ -163,6 +166,59 @@ def test_diff_names_events_added_and_missing_and_fields_changed(run: Run, tmp_pa
     assert len(run.lines("diff", a, b, "--key", "data.r", "--ignore", "data.n", code=1)) == 2
     assert [one["kind"] for one in run.lines("diff", a, b, code=1)] == ["missing"] * 3 + ["added"] * 3
     assert run("diff", a, a) == ""
+
+
+def test_diff_pairs_no_event_without_the_key_and_refuses_one_that_no_event_has(
+    capsys: pytest.CaptureFixture[str], run: Run, tmp_path: Path
+) -> None:
+    for name, events in (("a", [event("1", r="x"), event("2")]), ("b", [event("3", r="x"), event("4")])):
+        with CaptureWriter(tmp_path / name) as writer:
+            writer.append(request(json.dumps(events).encode(), len(events)))
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    with pytest.raises(SystemExit) as ended:
+        main(["capture", "diff", a, b, "--key", "data.r", "--json"])
+    out, errors = capsys.readouterr()
+    assert ended.value.code == 1
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == ["missing", "added"]
+    assert errors == "kong-metering: 2 events have no data.r and are paired with none\n"
+    words = run("diff", a, b, "--key", "data.request_id", code=2)
+    assert "no accepted event" in words and "data.request_id" in words and len(words.splitlines()) == 1
+
+
+def test_list_says_on_the_side_that_there_is_nothing_to_list(
+    capsys: pytest.CaptureFixture[str], capture: Path, tmp_path: Path
+) -> None:
+    CaptureWriter(tmp_path / "empty").close()
+    with CaptureWriter(tmp_path / "none") as writer:
+        writer.append(request(b"{", 0))
+    for path, filters, words in (
+        (capture, ["--subject", "nobody"], "no event matches the filters"),
+        (tmp_path / "empty", [], "the capture is empty"),
+        (tmp_path / "none", [], "no request in it has an event"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["capture", "list", "--capture", str(path), *filters])
+        assert (ended.value.code, *capsys.readouterr()) == (0, "", f"kong-metering: {path}: {words}\n")
+
+
+def test_explain_tells_findings_that_stay_the_same_once(run: Run, tmp_path: Path) -> None:
+    wrong = Verdict("invalid", (Finding("DRP-2", "/0/subject", "is empty"),))
+    with CaptureWriter(tmp_path / "c") as writer:
+        for _ in range(3):
+            sent = request(json.dumps([event("1")]).encode(), 1)
+            writer.append(msgspec.structs.replace(sent, verdicts=(wrong,), status=400))
+    lines = run("explain", "1", "--capture", str(tmp_path / "c")).splitlines()
+    assert [line.strip() for line in lines[3::2]] == ["DRP-2 /0/subject: is empty", *["the same findings"] * 2]
+
+
+@pytest.mark.parametrize("verb", [["list"], ["export", "--format", "jsonl"]])
+def test_a_reader_who_leaves_ends_it_without_a_word(capture: Path, verb: list[str]) -> None:
+    command = [sys.executable, "-m", "harness.cli.main", "capture", *verb, "--capture", str(capture)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_export_writes_the_same_events_in_every_format(run: Run, capture: Path, tmp_path: Path) -> None:
