@@ -57,6 +57,10 @@ def judged(verdict: Verdict, request: RequestLife, attempts: Sequence[Attempt], 
         return _taken(same, request, taken, deliveries)
     if verdict.outcome is Outcome.BILLED:
         return _not_taken(same, request, attempts, deliveries)
+    last = attempts[-1].tried if attempts else None
+    if not deliveries and last is not None and last.status == 503:
+        full = "the capture does not have the request: at its limit (--capture-limit) the ingest endpoint answers 503"
+        return Judged(same.outcome, f"{same.cause}; {full}", same.rule, event)
     if deliveries and verdict.outcome in (Outcome.UNDER_WAY, Outcome.LOST):
         return Judged(same.outcome, f"{same.cause}{_why_refused(deliveries[-1])}", same.rule, event)
     return same

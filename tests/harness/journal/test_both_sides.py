@@ -401,6 +401,14 @@ def test_a_value_that_the_journal_left_out_is_not_shown_from_the_capture(told: T
         assert '"k1"' not in out
 
 
+def test_a_503_that_the_capture_does_not_have_may_be_due_to_its_limit(told: Told) -> None:
+    account = told((*BEGINNING, tried(1, 10.2, 503)))
+    assert account.line.endswith(
+        "answered 503; the capture does not have the request: at its limit (--capture-limit) the ingest endpoint "
+        "answers 503 [RET-6]"
+    )
+
+
 def test_one_side_alone_is_enough(told: Told) -> None:
     told((*BEGINNING, tried(1, 10.2, 202)), came(10.15))
     (gateways,) = investigate(None, told.journal, "e-1").accounts
