@@ -138,7 +138,7 @@ def _disagreement(attempt: Attempt, attempts: Sequence[Attempt]) -> str | None:
     if attempt.untold is not None:
         return None
     if tried is None and delivery is not None:
-        return f"request #{delivery.n} is none of the gateway's tries: a replay, or another gateway?"
+        return f"request #{delivery.request} is none of the gateway's tries: a replay, or another gateway?"
     if tried is not None and delivery is None:
         return _not_captured(tried)
     assert tried is not None and delivery is not None
@@ -161,17 +161,17 @@ def _differences(tried: Tried, delivery: Delivery, attempts: Sequence[Attempt]) 
         so = ": that is where the duplicate comes from" if again else ""
         yield (
             f"the gateway took try {tried.number} for failed ({tried.problem}), the ingest endpoint had accepted the "
-            f"event with request #{delivery.n}{so}"
+            f"event with request #{delivery.request}{so}"
         )
     elif delivery.relayed is not None and _only_behind(delivery):
         yield (
-            f"{delivery.relayed.host} took the event of request #{delivery.n}, which by the rules of the fake ingest "
-            f"endpoint is {delivery.verdict}"
+            f"{delivery.relayed.host} took the event of request #{delivery.request}, which by the rules of the "
+            f"fake ingest endpoint is {delivery.verdict}"
         )
     elif tried.ok and not took(delivery):
         yield (
             f"the gateway took try {tried.number} for delivered (answered {tried.status}), at the ingest endpoint "
-            f"the event of request #{delivery.n} is {delivery.verdict}"
+            f"the event of request #{delivery.request} is {delivery.verdict}"
         )
     if tried.status is not None and tried.status != delivery.status:
         answer = "gave no answer" if delivery.status is None else f"answered {delivery.status}"
@@ -182,6 +182,6 @@ def _differences(tried: Tried, delivery: Delivery, attempts: Sequence[Attempt]) 
     off = _off(tried, delivery)
     if off > _TOLERANCE:
         yield (
-            f"request #{delivery.n} came {seconds(off)} outside of try {tried.number}: the clocks differ, or it is "
-            "another delivery"
+            f"request #{delivery.request} came {seconds(off)} outside of try {tried.number}: the clocks differ, "
+            "or it is another delivery"
         )

@@ -86,21 +86,21 @@ def _taken(same: Judged, request: RequestLife, taken: Attempt, deliveries: list[
         metered = next(each for each in request.metered if same.event and each.instance == same.event.instance)
         held = ", which is held back by its fault script" if taken.delivery.fault == "delay" else ""
         cause = (
-            f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request #{taken.delivery.n}, "
-            f"and the gateway waits for the answer to it (try {taken.untold}){held}"
+            f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request "
+            f"#{taken.delivery.request}, and the gateway waits for the answer to it (try {taken.untold}){held}"
         )
         return Judged(Outcome.BILLED, cause, None, same.event)
     if same.outcome != Outcome.BILLED:
         metered = next(each for each in request.metered if same.event and each.instance == same.event.instance)
         cause = (
-            f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request #{taken.delivery.n}, "
-            f"which the gateway does not know: to it the event is {same.outcome}, {same.cause}"
+            f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request "
+            f"#{taken.delivery.request}, which the gateway does not know: to it the event is {same.outcome}, {same.cause}"
         )
         return Judged(Outcome.BILLED, cause, _UNANSWERED, same.event)
     if not duplicates:
         return same
     again = "1 delivery more is a duplicate" if duplicates == 1 else f"{duplicates} deliveries more are duplicates"
-    why = taken.disagreement or f"it was accepted with request #{taken.delivery.n}"
+    why = taken.disagreement or f"it was accepted with request #{taken.delivery.request}"
     return Judged(Outcome.BILLED, f"{same.cause}; {again}: {why}", _UNANSWERED, same.event)
 
 
@@ -127,6 +127,8 @@ def _not_taken(same: Judged, request: RequestLife, attempts: Sequence[Attempt], 
 
 def _why_refused(last: Delivery) -> str:
     """Return what the endpoint has against an event that it did not accept, as an addition to a sentence."""
+    if last.relayed is not None and not last.relayed.sent:
+        return f"; it was not passed on: {last.relayed.failure}"
     if last.relayed is not None and last.relayed.failure is not None:
         return f"; it was passed on to {last.relayed.host} without an answer ({last.relayed.failure})"
     if last.verdict == "invalid":

@@ -66,7 +66,7 @@ def _told(parts: list[tuple[str, Attempt, Delivery]]) -> str:
     verdicts = [f"event {one.position + 1} of {one.entries} {_judged(one)}" for _, _, one in parts]
     findings = f" ({_found(first.request_findings)})" if first.request_findings else ""
     answer = f"{_answer(attempt, first)}{fault}{_relayed(first)}"
-    return f"request #{first.n}{lane}{_of_try(attempt)}: {answer}; {', '.join(verdicts)}{findings}"
+    return f"request #{first.request}{lane}{_of_try(attempt)}: {answer}; {', '.join(verdicts)}{findings}"
 
 
 def _of_try(attempt: Attempt) -> str:

@@ -19,7 +19,7 @@ _STATE_FILE = re.compile(
     r"^(?:_format_version|_info|services|routes|consumers|plugins|consumer_groups)\s*:", re.MULTILINE
 )
 _MANIFEST = re.compile(r"^\s*['\"]?apiVersion['\"]?\s*:", re.MULTILINE)
-_TERRAFORM = re.compile(r'^\s*(?:resource|terraform|provider|variable|locals|module|data)\b[^\n=]*\{', re.MULTILINE)
+_TERRAFORM = re.compile(r"^\s*(?:resource|terraform|provider|variable|locals|module|data)\b[^\n=]*\{", re.MULTILINE)
 _SCRIPT = re.compile(r"^#!.*sh\b|\bcurl\s", re.MULTILINE)
 _KONGCTL = re.compile(r"^control_planes\s*:", re.MULTILINE)
 

@@ -121,9 +121,7 @@ def test_a_meter_record_is_shown_by_customer_and_meter_and_its_value_when_it_is_
 
 def test_with_aspects_each_entry_has_a_line_with_its_five(tmp_path: Path) -> None:
     lines = printed(tmp_path, record(dimensions={"method": "GET"}), b"[7]", profile="amberflo", aspects=True)
-    assert lines[1] == (
-        "    what api-calls whom alice when 2026-01-01T01:01:01.001Z how much 1 where method=GET"
-    )
+    assert lines[1] == ("    what api-calls whom alice when 2026-01-01T01:01:01.001Z how much 1 where method=GET")
     assert lines[3] == "   neither event nor record"
     (line,) = [line for line in printed(tmp_path, event(time="2026-01-01T01:01:01Z"), aspects=True) if "what" in line]
     assert line == "    what kong.api_request whom alice when 2026-01-01T01:01:01.000Z how much 1 where -"

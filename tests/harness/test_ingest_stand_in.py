@@ -30,9 +30,7 @@ _ids = itertools.count(1)
 def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
     directory = tmp_path_factory.mktemp("stand-in")
     authority = str(directory / "ca")
-    running = Ingest(
-        directory, "--quiet", "--profile", "amberflo", "--ca-dir", authority, "--proxy-port", "0"
-    )
+    running = Ingest(directory, "--quiet", "--profile", "amberflo", "--ca-dir", authority, "--proxy-port", "0")
     yield running
     if running.process.poll() is None:
         running.stop()
@@ -133,7 +131,7 @@ def test_the_script_of_the_docs_leads_a_process_that_knows_the_real_address_alon
         assert said in script
         script = script.replace(said, meant)
     wrapper.write_text("#!/bin/sh\n" + script)
-    plugin.write_text(f"#!/bin/sh\nexec {program} -sS --max-time 20 \"$@\" https://app.amberflo.io/ingest\n")
+    plugin.write_text(f'#!/bin/sh\nexec {program} -sS --max-time 20 "$@" https://app.amberflo.io/ingest\n')
     for file in (wrapper, plugin):
         file.chmod(0o755)
     before = ingest.control.counts()["requests"]

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from harness.cli import target_options
 from harness.cli.conformance import command as conformance_verb
 from harness.cli.doctor import command as doctor_verb
+from harness.cli.explain import command as explain_verb
 from harness.cli.gateway import command as gateway_verb
 from harness.targets.echo_upstream import EchoUpstream, with_upstream
 from harness.targets.gateway_url import comparable
@@ -254,9 +255,12 @@ DOCKER_PAGE = (CHECKOUT / "docs" / "docker.md").read_text(encoding="utf-8")
 
 def test_each_option_that_the_page_on_containers_names_exists() -> None:
     known = {
-        name for verb in (conformance_verb, doctor_verb, gateway_verb) for each in verb.params for name in each.opts
+        name
+        for verb in (conformance_verb, doctor_verb, gateway_verb, explain_verb)
+        for each in verb.params
+        for name in each.opts
     }
-    prose = re.sub(r"docker compose [^\n`]*", "", DOCKER_PAGE)
+    prose = re.sub(r"docker (compose|run) [^\n`]*", "", DOCKER_PAGE)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= known
 
 

@@ -76,7 +76,9 @@ def ingest_endpoint(text: str) -> Value:
     if text.startswith("openmeter:"):
         base = text.removeprefix("openmeter:").rstrip("/")
         if not is_http_url(base):
-            raise NotMeant("ingest", "is not an absolute http(s) URL", "write e.g. openmeter:https://meter.example.com")
+            raise NotMeant(
+                "ingest", "is not an absolute http(s) URL", "write e.g. openmeter:https://meter.example.com"
+            )
         return base if base.endswith("/events") else base + _OPENMETER_PATH
     value = named_value(text, "ingest")
     if isinstance(value, str) and not value.startswith("{vault://") and not is_http_url(value):

@@ -588,7 +588,8 @@ def test_the_control_plane_is_in_the_region_of_the_ingest_endpoint_unless_said_o
     run: Any, options: list[str], region: str
 ) -> None:
     arguments = ["--ingest", "konnect:eu", *options]
-    assert f'server_url            = "https://{region}.api.konghq.com/"' in run(
-        "render", "--format", "terraform", *arguments
-    ).out
+    assert (
+        f'server_url            = "https://{region}.api.konghq.com/"'
+        in run("render", "--format", "terraform", *arguments).out
+    )
     assert f"https://{region}.api.konghq.com/v2/" in run("render", "--format", "konnect-api", *arguments).out
