@@ -94,7 +94,8 @@ def _taken(same: Judged, request: RequestLife, taken: Attempt, deliveries: list[
         metered = next(each for each in request.metered if same.event and each.instance == same.event.instance)
         cause = (
             f"{whom_of(request, metered)}; the ingest endpoint accepted the event with request "
-            f"#{taken.delivery.request}, which the gateway does not know: to it the event is {same.outcome}, {same.cause}"
+            f"#{taken.delivery.request}, which the gateway does not know: to it the event is "
+            f"{same.outcome}, {same.cause}"
         )
         return Judged(Outcome.BILLED, cause, _UNANSWERED, same.event)
     if not duplicates:
