@@ -88,7 +88,11 @@ def endpoint_trouble(tried: Tried, instance: Instance | None) -> str:
 def _no_url(instance: Instance | None) -> str:
     if instance is None or "ingest_endpoint" in instance.settings:
         return "set ingest_endpoint in its config"
-    return "an emulated Amberflo plugin sends nothing without --plugin-option amberflo.endpoint=URL"
+    from plugin_emulator.metering_plugins import BY_NAME  # only here: it loads every plugin
+
+    # Options go by a plugin's first name.
+    plugin = BY_NAME[instance.plugin].names[0] if instance.plugin in BY_NAME else instance.plugin
+    return f"an emulated {plugin} plugin sends nothing without --plugin-option {plugin}.endpoint=URL"
 
 
 def _unknown_token(instance: Instance | None) -> str:

@@ -318,7 +318,7 @@ ACCESS = Instance("a", "amberflo", ("access",), {"batch_size": 10, "interval": 1
                 Tried(1.0, "a", 1, 1, 0.0, ok=False, problem="is empty or no http(s) URL"),
             ],
             "under way: try 1 failed and another one follows: the ingest endpoint of amberflo plugin a is empty or "
-            "no http(s) URL: an emulated Amberflo plugin sends nothing without --plugin-option amberflo.endpoint=URL "
+            "no http(s) URL: an emulated amberflo plugin sends nothing without --plugin-option amberflo.endpoint=URL "
             "[RET-6]",
         ),
         (
