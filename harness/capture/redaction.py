@@ -83,6 +83,12 @@ class Secrets:
             if _is_secret_parameter(name):
                 parameters.update((value.encode("latin-1", "replace"), unquote_to_bytes(value)))
         self._forms, self._texts = _sought(tuple(found), frozenset(parameters))
+        self._headers = headers
+
+    @classmethod
+    def of(cls, headers: tuple[tuple[str, str], ...], path: str) -> Secrets:
+        """Return the secrets of a request; the same object while it is asked for again, as for one request it is."""
+        return _secrets_of(headers, path)
 
     def hidden(self, data: bytes) -> bytes:
         """Return ``data`` without the secrets: the same object when there are none in it."""
@@ -101,6 +107,15 @@ class Secrets:
     def hidden_in_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return ``headers`` without the secrets, wherever they are, and without the values of secret headers."""
         return [(self.hidden_in_text(name), self.hidden_in_text(value)) for name, value in redacted(headers)]
+
+    @functools.cached_property
+    def shown_headers(self) -> list[tuple[str, str]]:
+        """The headers of the request itself, as ``hidden_in_headers`` returns them."""
+        return self.hidden_in_headers(self._headers)
+
+
+#: Few: what asks more than once for one request does so soon.
+_secrets_of = functools.lru_cache(maxsize=64)(Secrets)
 
 
 def _shown(value: str) -> str:

@@ -261,7 +261,7 @@ class _Seen:
 
     @classmethod
     def of(cls, request: IngestRequest) -> _Seen:
-        secrets = Secrets(request.headers, request.path)
+        secrets = Secrets.of(request.headers, request.path)
         body = secrets.hidden(request.body)
         repeats = body is not request.body
         return cls(
@@ -281,7 +281,7 @@ def _record(
     arrival: Arrival, seen: _Seen, receipt: Receipt, fault: str | None, relayed: Relayed | None = None
 ) -> CapturedRequest:
     request, secrets = seen.request, seen.secrets
-    headers = secrets.hidden_in_headers(request.headers)
+    headers = secrets.shown_headers
     return CapturedRequest(
         n=arrival.number,
         lane=secrets.hidden_in_text(arrival.lane_name),

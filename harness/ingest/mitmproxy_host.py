@@ -244,8 +244,8 @@ def _take_secrets(flow: http.HTTPFlow) -> tuple[str, Headers]:
     """Return path and headers as they came, and leave the flow what may be seen of them."""
     path = flow.request.data.path.decode("latin-1")
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in flow.request.headers.fields)
-    secrets = Secrets(headers, path)
-    shown = secrets.hidden_in_headers(headers)
+    secrets = Secrets.of(headers, path)
+    shown = secrets.shown_headers
     if shown != list(headers):
         fields = ((name.encode("latin-1"), value.encode("latin-1")) for name, value in shown)
         flow.request.headers = http.Headers(fields)
@@ -255,7 +255,7 @@ def _take_secrets(flow: http.HTTPFlow) -> tuple[str, Headers]:
 
 def _take_secrets_of_body(flow: http.HTTPFlow, request: IngestRequest) -> Secrets:
     """Leave the flow what may be seen of a body that has come whole, or as far as it did; return the secrets."""
-    secrets = Secrets(request.headers, request.path)
+    secrets = Secrets.of(request.headers, request.path)
     shown = secrets.hidden(request.body)
     if shown is not request.body:
         flow.request.data.content = shown

@@ -88,7 +88,7 @@ class Upstream:
         Secrets of the request that the answer repeats are redacted in it: it is shown, and may be saved.
         """
         url = self._url(path)
-        secrets = Secrets(request.headers, request.path)
+        secrets = Secrets.of(request.headers, request.path)
         headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_PASSED_ON]
         given_names = {name.lower() for name, _ in headers}
         left_out = [name for name in _ADDED_BY_CLIENTS if name.lower() not in given_names]
