@@ -77,11 +77,6 @@ class RecordBatcher(Generic[R]):
         return bool(self.sending or len(self))
 
     @property
-    def holding_up(self) -> int:
-        """Number of requests that are held up."""
-        return len(self._outside)
-
-    @property
     def wake_at(self) -> float | None:
         """When to advance if nothing else happens: the next tick, as long as it has something to send."""
         return self._next_tick if self._batch and self._blocked is None else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from plugin_emulator import log_line
+from plugin_emulator.delivery.counts import Counts
 from plugin_emulator.delivery.event_journal import EventJournal
 from plugin_emulator.delivery.http_sender import HttpSender, Posting, Try
 
@@ -36,21 +36,11 @@ def posting(url: str, api_key: str) -> Posting:
     )
 
 
-class Counts:
-    """What became of the records of one plugin instance, by number; a POST counts for its first record's instance."""
-
-    __slots__ = ("delivered", "delivery_seconds", "failed_posts", "lost", "posts")
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.posts = 0
-        self.failed_posts = 0
-        self.delivery_seconds = 0.0
-        self.lost: Counter[str] = Counter()
-
-
 class Queued(NamedTuple):
-    """A serialised record, its instance's counts and journal, and what lets its request go on if it is held up."""
+    """A serialised record, its instance's counts and journal, and what lets its request go on if it is held up.
+
+    A POST counts for its first record's instance.
+    """
 
     entry: bytes
     counts: Counts

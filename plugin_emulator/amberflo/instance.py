@@ -8,12 +8,13 @@ from time import time
 from typing import Any
 
 from plugin_emulator import log_line
+from plugin_emulator.delivery.counts import Counts
 from plugin_emulator.delivery.event_journal import EventJournal
 from plugin_emulator.exchange import AccessRequest, Exchange
 from plugin_emulator.journal import Observer
 from plugin_emulator.metering_plugin import Drop
 
-from .client import AmberfloClient, AmberfloClients, Counts, Queued
+from .client import AmberfloClient, AmberfloClients, Queued
 from .config import AmberfloConfig
 from .meter_record import RecordMaker, record_identity
 
@@ -81,16 +82,8 @@ class AmberfloInstance:
 
     def statistics(self) -> dict[str, Any]:
         """Return the figures of delivery; ``waiting`` and ``busy`` are those of the client, shared or not."""
-        counts = self._counts
-        return {
-            "delivered": counts.delivered,
-            "posts": counts.posts,
-            "failed_posts": counts.failed_posts,
-            "delivery_seconds": counts.delivery_seconds,
-            "lost": dict(counts.lost),
-            "waiting": sum(client.waiting for client in self._used),
-            "busy": any(client.busy for client in self._used),
-        }
+        waiting = sum(client.waiting for client in self._used)
+        return self._counts.statistics(waiting, any(client.busy for client in self._used))
 
     async def idle(self) -> None:
         """Return when every record was delivered or lost."""

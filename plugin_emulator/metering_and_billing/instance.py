@@ -81,16 +81,8 @@ class MeteringInstance:
 
     def statistics(self) -> dict[str, Any]:
         """Return the figures of delivery."""
-        counts = self._worker.counts
-        return {
-            "delivered": counts.delivered,
-            "posts": counts.posts,
-            "failed_posts": counts.failed_posts,
-            "delivery_seconds": counts.delivery_seconds,
-            "lost": dict(counts.lost),
-            "waiting": self._worker.waiting,
-            "busy": self._worker.busy,
-        }
+        worker = self._worker
+        return worker.counts.statistics(worker.waiting, worker.busy)
 
     async def idle(self) -> None:
         """Return when every event was delivered or lost."""

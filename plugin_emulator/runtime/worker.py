@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from .. import log_line
+from ..delivery.counts import Counts
 from ..delivery.event_journal import EventJournal
 from ..delivery.http_sender import Try
 from ..queue import BatchQueue, CircuitBreaker, Delivery, Loss, QueueSettings
@@ -47,19 +47,6 @@ class Sender(Protocol):
 
     async def unused(self) -> None:
         """Return when no try is under way."""
-
-
-class Counts:
-    """What became of the events of one plugin instance, by number; how long POSTs took that did not fail, in all."""
-
-    __slots__ = ("delivered", "delivery_seconds", "failed_posts", "lost", "posts")
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.posts = 0
-        self.failed_posts = 0
-        self.delivery_seconds = 0.0
-        self.lost: Counter[str] = Counter()
 
 
 class QueueWorker:
