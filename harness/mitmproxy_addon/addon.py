@@ -187,7 +187,7 @@ class MeteringAddon:
         status = receipt.answer.status if receipt.answer is not None else None
         note = BatchNote(
             arrival.number,
-            Secrets(request.headers, request.path).hidden_in_text(arrival.lane_name),
+            Secrets.of(request.headers, request.path).hidden_in_text(arrival.lane_name),
             arrival.arrived_at,
             status,
             arrival.fault.label,
